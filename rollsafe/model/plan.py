@@ -1,0 +1,90 @@
+"""The plan: what a run will do, in order, with the exact writes. It is stored with the run and obeyed on resume."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rollsafe.model.cluster import Idle, MinReady, Policy, WindowRules
+from rollsafe.model.reading import Found, Member
+from rollsafe.model.verdict import Verdict
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedService:
+    """One service: what its drain owes the requests in flight, and how many others must serve."""
+
+    name: str
+    idle: Idle
+    timeout_s: float
+    linger_s: float
+    min_ready: MinReady
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNode:
+    """One node that the run restarts."""
+
+    name: str
+    start_timeout_s: float
+    restart_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step of the playbook, with its arguments."""
+
+    name: str  # drain, restart, healthy, ready, soak
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWrite:
+    """One write to one balancer endpoint. `condition` is empty where the write surely comes."""
+
+    member: Member
+    found: Found
+    to: Found
+    condition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do. `services` are most critical first; `members` are those of every live node."""
+
+    cluster: str
+    nodes: tuple[PlannedNode, ...]  # selected, in order
+    all_nodes: tuple[str, ...]  # live nodes, selected or not
+    services: tuple[PlannedService, ...]
+    members: tuple[Member, ...]
+    each_node: tuple[PlannedStep, ...]
+    policy: Policy
+    window: WindowRules | None = None
+    until: str | None = None  # RFC 3339, from --until
+    accept_outage: bool = False
+    node_estimate_s: float = 0.0  # expected time of one node
+    version: int = PLAN_VERSION
+
+    def members_of(self, node: str, service: str | None = None) -> tuple[Member, ...]:
+        """The members of one node, of one service where it is named."""
+        return tuple(m for m in self.members if m.node == node and service in (None, m.service))
+
+    def node(self, name: str) -> PlannedNode:
+        """The planned node of that name. Raises KeyError where the run does not restart it."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What `plan` shows: the plan, its exact writes, the gates' verdicts, and how long it will take."""
+
+    plan: Plan
+    writes: tuple[PlannedWrite, ...]
+    verdicts: tuple[tuple[str, Verdict], ...]  # (node, verdict)
+    warnings: tuple[str, ...]
+    unchecked: tuple[str, ...]  # what could not be checked
+    expected_s: float
+    longest_s: float

@@ -1,0 +1,127 @@
+"""The ports: everything the engine may touch, each as small as it can be. Implementations live elsewhere.
+
+Every method is synchronous and bounded in time. It raises only the error that its port names, with `effect` telling
+whether the call can have changed anything.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from rollsafe.model.claim import ClaimRecord, Token
+from rollsafe.model.reading import (
+    Found,
+    HealthReading,
+    IdentityReading,
+    PoolReading,
+    ProbeSample,
+    ProbeSummary,
+    RestartReading,
+)
+from rollsafe.model.record import Record
+
+T = TypeVar("T")
+
+
+class Balancer(Protocol):
+    """One endpoint of one balancer. Drivers translate every failure into BalancerError, and never wait or decide."""
+
+    def read(self, pool: str) -> PoolReading:
+        """All seats of the pool, read now. An unknown pool is a BalancerError that lists the pools there are."""
+
+    def write(self, pool: str, seat: str, to: Found) -> None:
+        """Tell the balancer the seat's admin state. Returning proves nothing: the caller reads again.
+
+        `to.restore` holds what a former reading said is needed to go back to exactly that state (empty otherwise).
+        """
+
+
+class ClaimFile(Protocol):
+    """The claim on one node. Every change happens under the node's lock. Raises ClaimError."""
+
+    def read(self) -> ClaimRecord | None:
+        """The claim as it is now; None where there is none. A file that makes no sense is a ClaimError."""
+
+    def create(self, record: ClaimRecord) -> bool:
+        """Make the claim where there is none (atomic). False: there is one already."""
+
+    def swap(self, expected: Token, record: ClaimRecord | None) -> bool:
+        """Where the claim there carries `expected`, replace it (None: remove it). False: it carries another, or none.
+
+        Never makes a missing file.
+        """
+
+
+class Restarter(Protocol):
+    """Restarts one node's JVM. Raises ShellError."""
+
+    def identity(self) -> IdentityReading:
+        """Which incarnation runs now."""
+
+    def begin(self, token: Token) -> bool:
+        """Start the restart if the node's claim carries `token` (compared and done under its lock); do not wait for
+        its end: it outlives this connection. False: the claim carries another token, and nothing was done."""
+
+    def progress(self) -> RestartReading:
+        """How far the restart begun last has come."""
+
+
+class HealthCheck(Protocol):
+    """One check of one service on one node, asked of the node itself. Never raises: no answer is a reading."""
+
+    def check(self) -> HealthReading:
+        """Ask now."""
+
+
+class Probe(Protocol):
+    """One request through a balancer, as a client sends it. Never raises: no answer is a sample."""
+
+    def ask(self) -> ProbeSample:
+        """Ask now (`at_s` and `started_s` on the monotonic clock)."""
+
+
+class ProbeWatch(Protocol):
+    """All probes, asked in their own rhythm for the whole run, where no other wait can stall them."""
+
+    def start(self) -> None:
+        """Begin asking."""
+
+    def summaries(self) -> tuple[ProbeSummary, ...]:
+        """What was seen so far, one for each probe."""
+
+    def stop(self) -> tuple[ProbeSample, ...]:
+        """Stop asking; the samples that are kept (all failed ones, and enough good ones to draw)."""
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """Wall time, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Pass the time; may end early when the run is asked to stop."""
+
+
+class JournalWriter(Protocol):
+    """The durable record of one run. Raises JournalError."""
+
+    def append(self, record: Record) -> None:
+        """Returns only when the record is on disk."""
+
+
+class Listener(Protocol):
+    """Hears every record after it is durable. Never raises, never changes anything."""
+
+    def hear(self, record: Record) -> None:
+        """One record."""
+
+
+class Gather(Protocol):
+    """Runs questions side by side."""
+
+    def __call__(self, questions: Sequence[Callable[[], T]]) -> list[T]:
+        """The answers, in the order of the questions."""
