@@ -4,7 +4,8 @@ Every method is synchronous and bounded in time. It raises only the error that i
 whether the call can have changed anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -125,3 +126,17 @@ class Gather(Protocol):
 
     def __call__(self, questions: Sequence[Callable[[], T]]) -> list[T]:
         """The answers, in the order of the questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Every port of one cluster, wired. Made by assembly for a real run, by rehearsal for a simulated one."""
+
+    balancers: Mapping[tuple[str, str], Balancer]  # (balancer, endpoint url)
+    claims: Mapping[str, ClaimFile]  # node
+    restarters: Mapping[str, Restarter]  # node
+    checks: Mapping[tuple[str, str], Sequence[HealthCheck]]  # (node, service): all must hold
+    probes: Sequence[Probe]
+    watch: ProbeWatch
+    clock: Clock
+    gather: Gather
