@@ -1,0 +1,125 @@
+"""What all commands share: their common options, the exit codes and logging.
+
+A command is one function in the module of its name. It returns an ExitCode (or None), or raises one of our errors; it
+calls `begin` first, and `now_touching` just before its first write.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rollsafe.cli.ending import now_touching, tell
+from rollsafe.cli.exits import ExitCode
+from rollsafe.errors import InvalidInput
+
+__all__ = ["ExitCode", "Output", "begin", "colours", "inventory_paths", "node_names", "now_touching", "tell"]
+
+# --- options ------------------------------------------------------------------------------------------------------
+
+
+class Output(Enum):
+    """What stdout holds: text for people, or JSON for machines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+InventoryOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-i",
+        "--inventory",
+        metavar="PATH",
+        show_default=False,
+        help="The inventory; repeat it to merge several. Default: $ROLLSAFE_INVENTORY, else ./inventory.yml.",
+    ),
+]
+PlaybookOption = Annotated[
+    str, typer.Option("-p", "--playbook", metavar="NAME|PATH", help="What happens to each node.")
+]
+NodesOption = Annotated[
+    str | None,
+    typer.Option("--nodes", metavar="A,B", show_default=False, help="Only these nodes, in this order."),
+]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Text for people, JSON for machines.")]
+VerboseOption = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log more to stderr; twice: still more.")
+]
+LogFileOption = Annotated[
+    Path | None, typer.Option("--log-file", metavar="FILE", show_default=False, help="Log to this file, in detail.")
+]
+NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours (as with $NO_COLOR).")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", show_default=False, help="Why, such as a change ticket.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Ask no question; needed where there is no terminal.")]
+RunIdOption = Annotated[
+    str | None,
+    typer.Option("--run-id", metavar="ID", envvar="ROLLSAFE_RUN_ID", show_default=False, help="The run's name."),
+]
+EventsOption = Annotated[
+    Path | None,
+    typer.Option("--events", metavar="FILE", show_default=False, help="Write the events to FILE too, as JSON Lines."),
+]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write the report as one HTML file.")
+]
+JunitOption = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", show_default=False, help="Write the report as JUnit XML.")
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", show_default=False, help="Write the report as Markdown.")
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", show_default=False, help="Write the report as JSON.")
+]
+
+DEFAULT_PLAYBOOK = "rolling-restart"
+
+
+def inventory_paths(option: Sequence[Path] | None) -> list[Path]:
+    """The inventory files, first to last: the option, else $ROLLSAFE_INVENTORY, else ./inventory.yml.
+
+    Raises InvalidInput where none is named and there is no ./inventory.yml.
+    """
+    if option:
+        return list(option)
+    named = os.environ.get("ROLLSAFE_INVENTORY")
+    if named:
+        return [Path(named)]
+    default = Path("inventory.yml")
+    if not default.exists():
+        raise InvalidInput(
+            [f"no inventory: {default.absolute()} does not exist. Name one with -i PATH, or run `rollsafe init`."]
+        )
+    return [default]
+
+
+def node_names(option: str | None) -> tuple[str, ...] | None:
+    """`a,b` as names in this order; None where the option was not given. Raises InvalidInput for a name given twice."""
+    if option is None:
+        return None
+    names = tuple(name.strip() for name in option.split(",") if name.strip())
+    if not names:
+        raise InvalidInput([f"--nodes {option!r} names no node: write --nodes jira1,jira2"])
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInput([f"--nodes names {', '.join(twice)} more than once: a run restarts each node once"])
+    return names
+
+
+def colours(no_color: bool) -> bool:
+    """May stdout be coloured? Not with --no-color, nor $NO_COLOR, nor where it is no terminal."""
+    return not no_color and not os.environ.get("NO_COLOR") and sys.stdout.isatty()
+
+
+def begin(verbose: int = 0, log_file: Path | None = None) -> None:
+    """Set up logging. Raises InvalidInput where the log file can't be opened."""
+    from rollsafe.cli.logs import set_up_logging  # noqa: PLC0415 - `--help` has no use for logging
+
+    set_up_logging(verbose, log_file)

@@ -1,0 +1,200 @@
+"""The one place where a command ends: every failure becomes a sentence on stderr, the last JSON line, an exit code."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+
+from rollsafe.cli.exits import ExitCode
+from rollsafe.cli.stdout import SafeStdout
+from rollsafe.clock import SystemClock
+from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
+
+TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
+
+_touched = False
+
+
+class Carried(Exception):
+    """An error on its way through typer, which would otherwise swallow or reword it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def now_touching() -> None:
+    """To be called just before a command's first write: from now on an unexpected failure ends in 40, not 1 or 10."""
+    global _touched  # noqa: PLW0603 - one process is one command; the fact outlives every object that could hold it
+    _touched = True
+
+
+def unknown_command(name: str, known: Sequence[str]) -> str:
+    """The sentence for a command that does not exist."""
+    near = get_close_matches(name, known, n=1)
+    return f"There is no command {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+class Ending:
+    """Wraps one command. After the `with` block, `exit_code` is what the process ends with."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = list(arguments)
+        self._json = wants_json(arguments)
+        self._stdout = SafeStdout(sys.stdout)
+        self._clock = SystemClock()
+        self._began = self._clock.monotonic()
+        self.exit_code = int(ExitCode.DONE)
+
+    def __enter__(self) -> Self:
+        global _touched  # noqa: PLW0603 - as in now_touching
+        _touched = False
+        self._stdout.__enter__()
+        return self
+
+    def returned(self, value: Any) -> None:
+        """What the command returned: an exit code, or None for 0."""
+        if value == TYPER_INTERRUPTED:
+            raise Carried(KeyboardInterrupt())
+        self.exit_code = int(value or 0)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is not None and not isinstance(error, SystemExit):
+            self._failed(error.error if isinstance(error, Carried) else error)
+        self._stdout.__exit__(None, None, None)
+        return not isinstance(error, SystemExit)
+
+    def _failed(self, error: BaseException) -> None:
+        code, message = judge(error, touched=_touched)
+        if not is_expected(error):
+            message += self._keep_traceback(error)
+        tell(message)
+        self.exit_code = int(code)
+        last = self._stdout.last_event()
+        if self._json and last.get("type") != "run.finished":
+            self._last_line(code, message, last)
+
+    def _last_line(self, code: ExitCode, message: str, last: dict[str, Any]) -> None:
+        event: dict[str, Any] = {
+            "time": self._clock.now().isoformat().replace("+00:00", "Z"),
+            "run": last.get("run") or run_id(self._arguments),
+            "seq": last["seq"] + 1 if isinstance(last.get("seq"), int) else 1,
+            "type": "run.finished",
+            "outcome": code.outcome,
+            "exit_code": int(code),
+            "message": message,
+            "nodes": {},
+            "services": {},
+            "duration_s": round(self._clock.monotonic() - self._began, 3),
+            "left_out": [],
+            "others": [],
+        }
+        self._stdout.end_line()
+        self._stdout.write(json.dumps(event) + "\n")
+
+    def _keep_traceback(self, error: BaseException) -> str:
+        text = "".join(traceback.format_exception(error))
+        if any(a.startswith("-v") or a == "--verbose" for a in self._arguments):
+            tell(text.rstrip())
+            return ""
+        path = defect_log(self._arguments)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as log:
+                log.write(f"{self._clock.now().isoformat()} rollsafe {' '.join(self._arguments[:1])}\n{text}\n")
+        except OSError:
+            tell(text.rstrip())
+            return ""
+        return f" The traceback is in {path}; -v shows it."
+
+
+def judge(error: BaseException, *, touched: bool) -> tuple[ExitCode, str]:
+    """The exit code and the sentence for an error that no command caught. `touched`: was anything written before?"""
+    if is_usage(error):
+        return ExitCode.INVALID, usage_text(error)
+    if isinstance(error, PortError):
+        return ExitCode.UNKNOWN, str(error)
+    if isinstance(error, KeyboardInterrupt | EOFError | typer.Abort):
+        code = ExitCode.UNKNOWN if touched else ExitCode.REFUSED
+        return code, f"Interrupted. {LOOK if touched else 'Nothing was touched.'}"
+    text = str(error) if isinstance(error, RollsafeError) else f"{type(error).__name__}: {error}"
+    if touched:
+        return ExitCode.UNKNOWN, f"A defect of rollsafe ended this command: {text}. {LOOK}"
+    if isinstance(error, InvalidInput | Refused | JournalError):
+        return ExitCode.INVALID if isinstance(error, InvalidInput) else ExitCode.REFUSED, text
+    return ExitCode.DEFECT, f"A defect of rollsafe ended this command before its first write: {text}."
+
+
+def is_expected(error: BaseException) -> bool:
+    """Is the sentence enough, or is there a defect to be found in the traceback?"""
+    if isinstance(error, InvariantBroken):
+        return False
+    return is_usage(error) or isinstance(error, RollsafeError | KeyboardInterrupt | EOFError | typer.Abort)
+
+
+LOOK = "What it left is not known: look with `rollsafe status`, and mend with `rollsafe recover`."
+
+
+def is_usage(error: BaseException) -> bool:
+    """Is it typer's word for wrong usage (an unknown option, a bad value)?"""
+    return isinstance(error, typer.TyperException) and error.exit_code == int(ExitCode.INVALID)
+
+
+def usage_text(error: BaseException) -> str:
+    """Wrong usage as a sentence, with where help is. No arguments at all print the help, and say so."""
+    assert isinstance(error, typer.TyperException)
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "rollsafe"
+    text = error.format_message().strip()
+    if text.startswith("Usage:"):
+        return text
+    return f"{text}\nTry `{where} --help`."
+
+
+def tell(message: str) -> None:
+    """A sentence on stderr; a stderr that is gone hurts nobody."""
+    try:
+        sys.stderr.write(message.rstrip("\n") + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Was JSON asked for? Read from the bare words, because this must hold for words that can't be parsed, too."""
+    for index, word in enumerate(arguments):
+        if word in ("-o", "--output") and arguments[index + 1 : index + 2] == ["json"]:
+            return True
+        if word in ("-ojson", "--output=json"):
+            return True
+    return False
+
+
+def run_id(arguments: Sequence[str]) -> str:
+    """The run's name as it was asked for; empty where it was not."""
+    for index, word in enumerate(arguments):
+        if word == "--run-id" and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if word.startswith("--run-id="):
+            return word.partition("=")[2]
+    return os.environ.get("ROLLSAFE_RUN_ID", "")
+
+
+def defect_log(arguments: Sequence[str]) -> Path:
+    """Where tracebacks go: the --log-file, else the user's state folder."""
+    for index, word in enumerate(arguments):
+        if word == "--log-file" and index + 1 < len(arguments):
+            return Path(arguments[index + 1])
+        if word.startswith("--log-file="):
+            return Path(word.partition("=")[2])
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "rollsafe" / "defects.log"

@@ -1,0 +1,39 @@
+"""Logging: to stderr for the person who watches, to --log-file in detail. Never to stdout, never a secret."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from rollsafe.errors import InvalidInput
+
+LIBRARIES = ("paramiko", "httpx", "httpcore", "urllib3")  # they chat at INFO about each packet and request
+
+
+def set_up_logging(verbose: int = 0, log_file: Path | None = None) -> None:
+    """Warnings to stderr; -v adds what rollsafe does, -vv what its libraries do. The file gets all that rollsafe does.
+
+    Raises InvalidInput where the log file can't be opened.
+    """
+    root = logging.getLogger()
+    root.handlers.clear()
+    root.setLevel(logging.DEBUG)
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
+    to_stderr.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root.addHandler(to_stderr)
+    if log_file is not None:
+        root.addHandler(_file_handler(log_file))
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        handler = logging.StreamHandler(os.fdopen(descriptor, "a", encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput([f"--log-file {path}: {error.strerror}; name a file that you may write"]) from error
+    handler.setLevel(logging.DEBUG)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
