@@ -1,0 +1,52 @@
+"""What every test stands on: what this machine has, and that no test depends on the user's own settings."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+REAL_PROGRAMS = {"haproxy": "haproxy", "sshd": "openssh-server", "ssh-keygen": "openssh-client", "setsid": "util-linux"}
+ON_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+def find_program(name: str) -> str | None:
+    """Where a program of the distribution is; the sbin folders are searched, too."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def missing_programs() -> list[str]:
+    """The packages to install before the tests marked `real` can run."""
+    return sorted(package for program, package in REAL_PROGRAMS.items() if find_program(program) is None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Soak tests run only when they are asked for by their marker."""
+    if "soak" in (config.option.markexpr or ""):
+        return
+    skipped = [item for item in items if item.get_closest_marker("soak")]
+    if skipped:
+        config.hook.pytest_deselected(items=skipped)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that drives real programs is skipped where they are missing; in CI that is a failure, never a skip."""
+    if item.get_closest_marker("real") is None:
+        return
+    if missing := missing_programs():
+        text = f"needs {', '.join(missing)}: apt install {' '.join(missing)}"
+        if ON_CI:
+            pytest.fail(text)
+        pytest.skip(text)
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No inventory, run id, proxy or state folder of the user reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("ROLLSAFE_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            monkeypatch.delenv(name)
+    state = tmp_path_factory.getbasetemp() / "state-home"
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    Path(state).mkdir(exist_ok=True)
