@@ -4,7 +4,7 @@ Every method is synchronous and bounded in time. It raises only the error that i
 whether the call can have changed anything.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -21,6 +21,7 @@ from rollsafe.model.reading import (
 )
 from rollsafe.model.record import Record
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -122,10 +123,24 @@ class Listener(Protocol):
 
 
 class Gather(Protocol):
-    """Runs questions side by side."""
+    """Runs questions side by side, none of which may raise."""
 
-    def __call__(self, questions: Sequence[Callable[[], T]]) -> list[T]:
-        """The answers, in the order of the questions."""
+    def __call__(self, questions: Mapping[K, Callable[[], T]], within_s: float) -> dict[K, T]:
+        """The answers that came within `within_s`, by key.
+
+        A question that is still under way is not asked a second time: its answer comes with a later call that has
+        the same key.
+        """
+
+
+class Heart(Protocol):
+    """Calls the claim's beat in its own rhythm, whatever else goes on."""
+
+    def start(self, beat: Callable[[], None], every_s: float) -> None:
+        """Begin to call `beat` every so many seconds. `beat` never raises."""
+
+    def stop(self) -> None:
+        """No call of `beat` begins any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +155,4 @@ class World:
     watch: ProbeWatch
     clock: Clock
     gather: Gather
+    heart: Heart

@@ -47,7 +47,8 @@ class ClaimRecord:
     who: Who
     node_in_hand: str | None = None
     doing: str = ""
-    done: bool = False
+    done: bool = False  # nothing is left to do: the claim blocks nobody
+    released: bool = False  # its holder has ended and does nothing more; what it left is in `entries`
     # for each node that was begun: the state in which each of its members was found
     entries: Mapping[str, tuple[FoundMember, ...]] = field(default_factory=dict)
     version: int = 1

@@ -1,0 +1,215 @@
+"""The drain of the node in hand, from the least critical service up, until nothing but the restart is left."""
+
+from rollsafe.model.cluster import Idle
+from rollsafe.model.plan import Plan, PlannedService
+from rollsafe.model.reading import AdminState, Found, Member, SeatReading, Unread
+from rollsafe.planner import gates
+from rollsafe.planner.decisions import (
+    Decision,
+    FinishStep,
+    HaltRun,
+    MemberWrite,
+    RestartNode,
+    StartStep,
+    Wait,
+    WriteMembers,
+)
+from rollsafe.planner.readings import Readings
+from rollsafe.planner.state import DrainState, NodeState, RunState
+from rollsafe.planner.watch import IDLE_READINGS
+
+UNREAD_PATIENCE_S = 10.0  # how long an endpoint may be silent before a node that is not yet stopped is put back
+WRITE_TRIES = 3
+DRAIN_ROUNDS = 4  # how often a drain that was wiped is begun anew before the run gives up
+SEND_TRIES = 3  # for a restart that surely was not sent
+NEVER_S = float("-inf")
+_DRAIN = Found(AdminState.DRAIN)
+_MAINT = Found(AdminState.MAINT)
+
+
+def next_decision(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
+    """The next act on a node that was begun and not yet stopped."""
+    if silent := _silent(plan, hand, now):
+        return silent
+    for service in reversed(plan.services):
+        decision = _service(plan, hand, service, now)
+        if decision is not None:
+            return decision
+    return _stop(plan, state, hand, now, at_s)
+
+
+def wanted(hand: NodeState, service: str) -> Found:
+    """What the members of a service should read as long as the node is out."""
+    drain = hand.drains.get(service)
+    return _MAINT if drain is not None and drain.maint_s is not None else _DRAIN
+
+
+def rewrites(plan: Plan, hand: NodeState, now: Readings) -> tuple[MemberWrite, ...]:
+    """Marks that were wiped while the node is out (a reload of HAProxy does it), to be written again."""
+    return tuple(
+        write
+        for service in plan.services
+        if service.name in hand.drains or hand.stopped
+        for write in _due(plan, hand, service.name, now, "the mark is gone (a reload of the balancer?)")
+    )
+
+
+def _silent(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
+    for member in plan.members_of(hand.name):
+        since = now.watch.unread_since.get((member.balancer, member.endpoint, member.pool))
+        seat = now.member(member)
+        drain = hand.drains.get(member.service)
+        if drain is not None and drain.rounds > DRAIN_ROUNDS:
+            return HaltRun(f"the drain of {member} was wiped {drain.rounds - 1} times", "find out what reloads it")
+        if isinstance(seat, Unread) and since is not None and now.at_s - since > UNREAD_PATIENCE_S:
+            return HaltRun(f"{member} can't be read for {now.at_s - since:.0f} s: {seat.reason}")
+        failures = hand.failures.get(member)
+        if failures is not None and failures.count >= WRITE_TRIES:
+            return HaltRun(f"{member} could not be taken out in {failures.count} tries: {failures.reason}")
+    return None
+
+
+def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> Decision | None:
+    """The next act of one service's drain; None when there is none left."""
+    drain = hand.drains.get(service.name)
+    if drain is None:
+        return StartStep(hand.name, "drain", service.name)
+    why = "drain" if drain.maint_s is None else "sticky clients still get into a drained member"
+    due = _due(plan, hand, service.name, now, why)
+    if due:
+        return WriteMembers(hand.name, due, taking_out=True)
+    if drain.outcome is not None:
+        return None
+    if any(isinstance(now.member(m), Unread) for m in plan.members_of(hand.name, service.name)):
+        return _wait(plan, hand, service, now, left_s=None, reason="an endpoint does not answer; asking again")
+    if service.idle is Idle.REQUIRED:
+        return _await_required(plan, hand, service, drain, now)
+    return _await_preferred(plan, hand, service, drain, now)
+
+
+def _due(plan: Plan, hand: NodeState, service: str, now: Readings, why: str) -> tuple[MemberWrite, ...]:
+    to = wanted(hand, service)
+    due = []
+    for member in plan.members_of(hand.name, service):
+        seat = now.member(member)
+        if isinstance(seat, SeatReading) and not _out_enough(seat.admin, to.admin):
+            due.append(MemberWrite(member, to, why))
+    return tuple(due)
+
+
+def _out_enough(admin: AdminState, wanted_admin: AdminState) -> bool:
+    return admin is wanted_admin or admin is AdminState.MAINT
+
+
+def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, now: Readings) -> Decision:
+    trusted_s = _trusted_from(plan, hand, service, now)
+    if now.watch.idle.get((hand.name, service.name), 0) >= IDLE_READINGS and now.at_s >= trusted_s:
+        return FinishStep(hand.name, "drain", service.name, "drained", {"active": 0})
+    left_s = max(drain.started_s, trusted_s) + service.timeout_s - now.at_s
+    if now.at_s < trusted_s:
+        left_s = max(left_s, service.timeout_s)
+    if left_s > 0:
+        hidden = "; the balancer was reloaded, and its old process may still carry requests"
+        return _wait(
+            plan, hand, service, now, left_s=left_s, reason="0 active" + (hidden if now.at_s < trusted_s else "")
+        )
+    return HaltRun(
+        f"{service.name} of {hand.name} still has {_active(plan, hand, service, now)} active after "
+        f"{service.timeout_s:g} s of drain (idle: required)",
+        remedy=_remedy(plan, hand, service, now),
+    )
+
+
+def _await_preferred(
+    plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, now: Readings
+) -> Decision:
+    idle = now.watch.idle.get((hand.name, service.name), 0)
+    if drain.maint_s is None:
+        left_s = drain.started_s + service.timeout_s - now.at_s
+        if idle < IDLE_READINGS and left_s > 0:
+            return _wait(plan, hand, service, now, left_s=left_s, reason="0 active")
+        return StartStep(hand.name, "maint", service.name)
+    # in maint nobody gets in any more, so that one reading of 0 is enough, unless an old process hides requests
+    if idle >= 1 and now.at_s >= _reloaded_at(plan, hand, service, now) + service.linger_s:
+        return FinishStep(hand.name, "drain", service.name, "drained", {"active": 0})
+    left_s = drain.maint_s + service.linger_s - now.at_s
+    if left_s > 0:
+        return _wait(plan, hand, service, now, left_s=left_s, reason="0 active in maint")
+    active = _active(plan, hand, service, now)
+    return FinishStep(hand.name, "drain", service.name, "cut", {"active": active, "cut": active})
+
+
+def _trusted_from(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> float:
+    """From when 0 active means nothing in flight: an old balancer process may carry requests that no one counts.
+
+    Nothing tells when the old process has ended; the drain's own limit bounds how long a request may take.
+    """
+    return _reloaded_at(plan, hand, service, now) + service.timeout_s
+
+
+def _reloaded_at(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> float:
+    """When a new process was last seen behind one of the service's endpoints; long ago where none was."""
+    keys = [(m.balancer, m.endpoint, m.pool) for m in plan.members_of(hand.name, service.name)]
+    return max((now.watch.reloaded_at.get(key, NEVER_S) for key in keys), default=NEVER_S)
+
+
+def _active(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> int:
+    seats = [now.member(m) for m in plan.members_of(hand.name, service.name)]
+    return sum(seat.active or 0 for seat in seats if isinstance(seat, SeatReading))
+
+
+def _remedy(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> str:
+    seats = [now.member(m) for m in plan.members_of(hand.name, service.name)]
+    if any(isinstance(seat, SeatReading) and seat.counts == "connections" for seat in seats):
+        return (
+            "the pool is in TCP mode, where idle connections count: use HTTP mode, a shorter client time-out, "
+            "or idle: preferred"
+        )
+    return "find out who holds the request, or give the drain a longer timeout"
+
+
+def _wait(
+    plan: Plan, hand: NodeState, service: PlannedService, now: Readings, *, left_s: float | None, reason: str
+) -> Wait:
+    active = _active(plan, hand, service, now)
+    return Wait(
+        reason,
+        node=hand.name,
+        service=service.name,
+        step="drain",
+        left_s=left_s,
+        reading={"active": active, "members": _members(plan.members_of(hand.name, service.name), now)},
+        quick=active == 0,
+        next_s=left_s,
+    )
+
+
+def _members(members: tuple[Member, ...], now: Readings) -> dict[str, str]:
+    return {f"{m.endpoint} {m.pool}/{m.seat}": _shown(now.member(m)) for m in members}
+
+
+def _shown(seat: SeatReading | Unread) -> str:
+    if isinstance(seat, Unread):
+        return f"unread: {seat.reason}"
+    return f"{seat.raw or seat.admin.value}, {seat.active} active"
+
+
+def _stop(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
+    if hand.restart_attempts >= SEND_TRIES:
+        return HaltRun(f"{hand.name} was not restarted: {hand.restart_failure}")
+    verdicts = gates.before_stop(plan, state, now, hand.name, at_s)
+    no = gates.refusals(verdicts)
+    if not no:
+        return RestartNode(hand.name, verdicts)
+    closed_s = hand.gates_closed_s if hand.gates_closed_s is not None else now.at_s
+    left_s = closed_s + plan.policy.gate_timeout_s - now.at_s
+    if left_s <= 0:
+        return HaltRun(f"{hand.name} was not stopped: {no[0].reason}", remedy=no[0].remedy)
+    return Wait(
+        f"the gates before the stop: {no[0].reason}",
+        node=hand.name,
+        step="restart",
+        left_s=left_s,
+        verdicts=verdicts,
+        quick=True,
+    )

@@ -1,0 +1,184 @@
+"""The safety rules, each a pure function to a Verdict: a name, yes or no, the reason in numbers, the remedy.
+
+A partial, stale, empty or unreadable answer is a no.
+"""
+
+from datetime import timedelta
+
+from rollsafe.model.plan import Plan, PlannedService
+from rollsafe.model.reading import Check, Member, SeatReading, Unread
+from rollsafe.model.verdict import Verdict
+import rollsafe.planner.window as window
+from rollsafe.planner.readings import ClaimView, Level, Ours, Readings
+from rollsafe.planner.state import RunState
+from rollsafe.planner.watch import serves, trouble_of
+
+FRESH_S = 2.0  # a node is stopped only on readings younger than this
+_NEVER = ClaimView(Ours.UNREAD, "not read yet")
+CLAIM_FRESH_S = 10.0  # a balancer is written to only so soon after the claims were read
+
+
+def before_begin(plan: Plan, state: RunState, now: Readings, node: str) -> tuple[Verdict, ...]:
+    """Every gate of taking a node in hand."""
+    return (
+        claims(plan, now),
+        windows(plan, now),
+        budget(now),
+        peers(plan, state, now),
+        readable(plan, now, node),
+        *min_ready(plan, now, node),
+    )
+
+
+def before_claim(plan: Plan, now: Readings, node: str) -> tuple[Verdict, ...]:
+    """The gates that are asked of every selected node before the run claims anything."""
+    return (windows(plan, now), readable(plan, now, node), *min_ready(plan, now, node))
+
+
+def before_stop(plan: Plan, state: RunState, now: Readings, node: str, at_s: float) -> tuple[Verdict, ...]:
+    """The gates again, in front of the one irreversible act."""
+    return (
+        fresh(now, at_s),
+        claims(plan, now, at_s),
+        budget(now),
+        peers(plan, state, now),
+        out_everywhere(plan, state, now, node),
+        *min_ready(plan, now, node),
+    )
+
+
+def refusals(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    """Those that say no."""
+    return tuple(v for v in verdicts if not v.allowed)
+
+
+def claims(plan: Plan, now: Readings, at_s: float | None = None) -> Verdict:
+    """The claim is ours on every node, read not long ago."""
+    views = [(node, now.claims.get(node, _NEVER)) for node in plan.all_nodes]
+    not_ours = [
+        f"{node}: {view.ours.value}{', ' + view.detail if view.detail else ''}"
+        for node, view in views
+        if view.ours is not Ours.OURS
+    ]
+    if not_ours:
+        return Verdict("claim", False, "the claim is not ours on every node: " + "; ".join(not_ours))
+    age_s = (at_s if at_s is not None else now.at_s) - now.claims_at_s
+    if age_s > CLAIM_FRESH_S:
+        return Verdict("claim", False, f"the claims were read {age_s:.1f} s ago, {CLAIM_FRESH_S:.0f} s at most")
+    return Verdict("claim", True, f"the claim is ours on all {len(plan.all_nodes)} nodes")
+
+
+def windows(plan: Plan, now: Readings) -> Verdict:
+    """A node begun now ends inside the window and before the next blackout."""
+    need = timedelta(seconds=plan.node_estimate_s)
+    return window.verdict(plan.window, plan.until, now.wall, need)
+
+
+def budget(now: Readings) -> Verdict:
+    """The probes' budget is unspent."""
+    return Verdict("budget", now.budget.level is Level.FINE, now.budget.reason)
+
+
+def peers(plan: Plan, state: RunState, now: Readings) -> Verdict:
+    """Every node that was in, up and healthy when the run began still is (the one that is away excepted)."""
+    trouble = trouble_of(plan, state, now)
+    if trouble:
+        return Verdict("peers", False, f"a node that was fine when the run began is not: {trouble}")
+    return Verdict("peers", True, f"{len(state.fine_at_start)} nodes are as fine as they were at the start")
+
+
+def readable(plan: Plan, now: Readings, node: str) -> Verdict:
+    """Every endpoint shows every member of the node, and none that must be driven elsewhere."""
+    for member in plan.members_of(node):
+        seat = now.member(member)
+        if isinstance(seat, Unread):
+            return Verdict("readable", False, f"{member} can't be read: {seat.reason}")
+        if seat.inherited:
+            return Verdict(
+                "readable", False, f"{member} follows {seat.inherited}", remedy=f"name {seat.inherited} as the pool"
+            )
+    return Verdict("readable", True, f"all {len(plan.members_of(node))} members of {node} were read")
+
+
+def fresh(now: Readings, at_s: float) -> Verdict:
+    """The readings are young enough to stop a node on."""
+    age_s = at_s - now.at_s
+    return Verdict("fresh", age_s <= FRESH_S, f"the readings are {age_s:.1f} s old, {FRESH_S:.0f} s at most")
+
+
+def out_everywhere(plan: Plan, state: RunState, now: Readings, node: str) -> Verdict:
+    """Every member of the node reads out on every endpoint, and no request that must not be cut is in flight."""
+    for service in plan.services:
+        drain = state.nodes[node].drains.get(service.name)
+        cut_allowed = drain is not None and drain.outcome == "cut"
+        for member in plan.members_of(node, service.name):
+            seat = now.member(member)
+            if isinstance(seat, Unread):
+                return Verdict("out", False, f"{member} can't be read: {seat.reason}")
+            if not seat.admin.out:
+                return Verdict("out", False, f"{member} reads {seat.admin.value}")
+            if seat.active != 0 and not cut_allowed:
+                return Verdict("out", False, f"{member} has {seat.active} active")
+    return Verdict("out", True, f"all {len(plan.members_of(node))} members of {node} read out, with 0 active")
+
+
+def min_ready(plan: Plan, now: Readings, node: str) -> tuple[Verdict, ...]:
+    """For every endpoint of every pool: without this node, are enough others in, up, and healthy by our own check?"""
+    return tuple(
+        _counterfactual(plan, service, key, now, node)
+        for service in plan.services
+        for key in sorted({(m.balancer, m.endpoint, m.pool) for m in plan.members_of(node, service.name)})
+    )
+
+
+def _counterfactual(
+    plan: Plan, service: PlannedService, key: tuple[str, str, str], now: Readings, node: str
+) -> Verdict:
+    others = [
+        m
+        for m in plan.members
+        if m.service == service.name and (m.balancer, m.endpoint, m.pool) == key and m.node != node
+    ]
+    lacking = [why for m in others if (why := _not_serving(m, now))]
+    serving = len(others) - len(lacking)
+    wanted = service.min_ready.of(len(others), len(others) + 1)
+    if not plan.accept_outage:
+        wanted = max(1, wanted)
+    reason = (
+        f"{service.name} on {key[1]}, pool {key[2]}: without {node} {serving} of {len(others)} others serve, "
+        f"{wanted} must (min_ready {service.min_ready})"
+    )
+    if lacking:
+        reason += ": " + "; ".join(lacking)
+    unchecked = sum(1 for m in others if _unchecked(m, now))
+    warning = f"{key[1]} has no check of its own in pool {key[2]}: our own health stands in" if unchecked else ""
+    return Verdict("min_ready", serving >= wanted, reason, remedy=_remedy(len(others), wanted), warning=warning)
+
+
+def _remedy(others: int, wanted: int) -> str:
+    if others == 0:
+        return "a cluster of one node can't stay reachable: --accept-outage restarts it all the same"
+    if wanted > others:
+        return f"min_ready asks for {wanted} of {others} others: lower it in the inventory"
+    return "bring the others back, or lower min_ready of this service"
+
+
+def _not_serving(member: Member, now: Readings) -> str:
+    seat = now.member(member)
+    if isinstance(seat, Unread):
+        return f"{member.node} can't be read ({seat.reason})"
+    if seat.admin.out:
+        return f"{member.node} is in {seat.admin.value}"
+    if not serves(seat):
+        return f"{member.node} is {seat.check.value} by the balancer's check ({seat.raw})"
+    health = now.health.get((member.node, member.service))
+    if health is None:
+        return f"{member.node} was not asked"
+    if not health.healthy:
+        return f"{member.node} is {health.state} by our own check"
+    return ""
+
+
+def _unchecked(member: Member, now: Readings) -> bool:
+    seat = now.member(member)
+    return isinstance(seat, SeatReading) and seat.check is Check.NOT_CHECKED

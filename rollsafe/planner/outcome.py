@@ -1,0 +1,152 @@
+"""How a run ended: the state of the cluster, not of the program, as an outside observer would see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import AdminState, Member, SeatReading, Unread
+from rollsafe.planner import put_back
+from rollsafe.planner.readings import Readings
+from rollsafe.planner.state import NodeState, Restart, RunState
+from rollsafe.planner.watch import serves
+
+DONE, STOPPED, NODE_OUT, UNKNOWN = ("done", 0), ("stopped", 20), ("node-out", 30), ("unknown", 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What the last line says. `left_out` and `others` are as in the contract."""
+
+    outcome: str
+    exit_code: int
+    message: str
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: tuple[Mapping[str, str], ...] = ()
+    others: tuple[Mapping[str, str], ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float) -> Ending:
+    """The ending, from fresh readings. `mend` is the command that puts back what is out."""
+    left_out: list[dict[str, str]] = []
+    unread: list[str] = []
+    for node in state.nodes.values():
+        for member in plan.members_of(node.name):
+            _judge_member(state, node, member, now, mend, left_out, unread)
+    others = _others(plan, state, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
+    if state.halt is not None and state.halt.lost:
+        unread.append(state.halt.reason)
+    nodes = {n: _node(plan, state, n, now, left_out, at_s) for n in _named(plan, state)}
+    (outcome, code), message = _verdict(plan, state, left_out, unread, mend)
+    return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread))
+
+
+def _judge_member(
+    state: RunState,
+    node: NodeState,
+    member: Member,
+    now: Readings,
+    mend: str,
+    left_out: list[dict[str, str]],
+    unread: list[str],
+) -> None:
+    seat = now.member(member)
+    if isinstance(seat, Unread):
+        last = node.last_seen.get(member)
+        if last is not None and last.out and member not in node.in_doubt and not node.found[member].admin.out:
+            left_out.append(_entry(member, f"{last.value} when it was last read; {seat.reason}", mend))
+        else:
+            unread.append(f"{member}: {seat.reason}")
+        return
+    if put_back.is_another(node, member, seat):
+        return
+    if seat.admin is not node.found[member].admin:
+        left_out.append(_entry(member, seat.admin.value, mend))
+    elif node.stopped and seat.admin is AdminState.READY and not _well(state, node, member, seat, now):
+        health = now.health.get((node.name, member.service))
+        own = health.state if health is not None else "not asked"
+        left_out.append(_entry(member, f"ready, but {seat.check.value} ({own} by our own check)", mend))
+
+
+def _well(state: RunState, node: NodeState, member: Member, seat: SeatReading, now: Readings) -> bool:
+    """Is a node that we restarted in service? One that died long after it was back died by itself."""
+    if node.soaked and node.name != state.in_hand:
+        return True
+    health = now.health.get((node.name, member.service))
+    return serves(seat) and health is not None and health.healthy
+
+
+def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
+    entry = {
+        "node": member.node,
+        "service": member.service,
+        "balancer": member.balancer,
+        "endpoint": member.endpoint,
+        "pool": member.pool,
+        "member": member.seat,
+        "state": state,
+    }
+    return {**entry, "mend": mend} if mend else entry
+
+
+def _others(plan: Plan, state: RunState, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """What is out by other hands: drained by somebody, or dead by itself."""
+    others = []
+    for member in plan.members:
+        seat = now.member(member)
+        if isinstance(seat, Unread) or (member.node, member.service, member.endpoint) in ours:
+            continue
+        health = now.health.get((member.node, member.service))
+        if seat.admin.out:
+            others.append(_entry(member, seat.admin.value, ""))
+        elif not serves(seat) or (health is not None and not health.healthy):
+            own = f", {health.state} by our own check" if health is not None else ""
+            others.append(_entry(member, f"{seat.check.value} by the balancer's check{own}", ""))
+    return others
+
+
+def _named(plan: Plan, state: RunState) -> list[str]:
+    return list(dict.fromkeys([*(n.name for n in plan.nodes), *state.nodes]))
+
+
+def _node(
+    plan: Plan, state: RunState, name: str, now: Readings, left_out: list[dict[str, str]], at_s: float
+) -> dict[str, Any]:
+    node = state.nodes.get(name)
+    if node is None:
+        return {"outcome": "not begun", "out_of_service_s": 0.0}
+    out = any(entry["node"] == name for entry in left_out)
+    back_s = node.ready_s if node.ready_s is not None and not out else at_s
+    out_of_service_s = round(back_s - node.out_s, 1) if node.out_s is not None else 0.0
+    if out:
+        outcome = "left out"
+    elif any(isinstance(now.member(m), Unread) for m in plan.members_of(name)):
+        outcome = "unknown"
+    elif node.restart is Restart.DONE:
+        outcome = "restarted"
+    else:
+        outcome = "put back"
+    return {"outcome": outcome, "out_of_service_s": out_of_service_s}
+
+
+def _verdict(
+    plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str
+) -> tuple[tuple[str, int], str]:
+    why = f" {state.halt.reason}." if state.halt is not None and state.mode != "recover" else ""
+    remedy = f" {state.halt.remedy}." if state.halt is not None and state.halt.remedy else ""
+    if left_out:
+        names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))
+        where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left_out)
+        return NODE_OUT, f"{names} is out of service ({where}).{why}{remedy} To put it back: {mend}"
+    if unread:
+        return UNKNOWN, f"not everything could be read: {'; '.join(unread)}.{why}{remedy} To look again: {mend}"
+    if state.mode == "recover":
+        return DONE, "everything is as it was found."
+    if state.halt is not None:
+        begun = len(state.nodes)
+        return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found:{why}{remedy}"
+    return (
+        DONE,
+        f"{len(plan.nodes)} of {len(plan.nodes)} nodes were restarted, are healthy, and are as they were found.",
+    )

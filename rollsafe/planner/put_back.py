@@ -1,0 +1,131 @@
+"""Put back: make a node's members what they were found to be, most critical service first, each endpoint by itself.
+
+After a restart a member that was in maint goes back through drain until the balancer's own check says up, for
+HAProxy sends traffic at once after maint, before any check. A node that was never stopped goes back at once.
+"""
+
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import AdminState, Check, Found, Member, SeatReading, Unread
+from rollsafe.planner.decisions import (
+    Decision,
+    FinishStep,
+    HaltRun,
+    MemberWrite,
+    StartStep,
+    Wait,
+    WriteMembers,
+)
+from rollsafe.planner.readings import Order, Readings
+from rollsafe.planner.state import NodeState
+from rollsafe.planner.watch import serves
+
+NOW_PATIENCE_S = 3.0  # after SIGTERM the whole run has 5 s
+RETRY_S = 2.0  # between writes to a member that failed
+_DRAIN = Found(AdminState.DRAIN)
+
+
+def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
+    """The next act of putting the node back; FinishStep when every member that can be is as found."""
+    if hand.ready_started_s is None:
+        return StartStep(hand.name, "ready")
+    left_s = hand.ready_started_s + plan.policy.put_back_timeout_s - now.at_s
+    if now.order is Order.NOW:
+        left_s = min(left_s, now.order_s + NOW_PATIENCE_S - now.at_s)
+    due = _due(plan, hand, now, patient=left_s > 0)
+    if due:
+        return WriteMembers(hand.name, due, taking_out=False)
+    open_members = {m: why for m in plan.members_of(hand.name) if (why := lacking(hand, m, now))}
+    if not open_members:
+        return FinishStep(hand.name, "ready", data={"left_alone": [str(m) for m in _others(plan, hand, now)]})
+    first, why = next(iter(open_members.items()))
+    if left_s <= 0:
+        return HaltRun(f"{first} could not be put back within {plan.policy.put_back_timeout_s:g} s: {why}")
+    return Wait(
+        f"every member as found: {first}: {why}",
+        node=hand.name,
+        service=first.service,
+        step="ready",
+        left_s=left_s,
+        reading={str(m): why for m, why in open_members.items()},
+        quick=True,
+    )
+
+
+def lacking(hand: NodeState, member: Member, now: Readings) -> str:
+    """What keeps a member from being as it was found; empty where nothing does, or where it is another's."""
+    seat = now.member(member)
+    found = hand.found[member]
+    if isinstance(seat, Unread):
+        return f"it can't be read: {seat.reason}" if touched(hand, member) else ""
+    if is_another(hand, member, seat):
+        return ""
+    if seat.admin is not found.admin:
+        return f"it reads {seat.admin.value}, and was found {found.admin.value}"
+    if found.admin is AdminState.READY and not serves(seat) and hand.stopped:
+        return f"the balancer's own check says {seat.check.value} ({seat.raw})"
+    return ""
+
+
+def touched(hand: NodeState, member: Member) -> bool:
+    """Has the run written to the member, or may it have?"""
+    return bool(hand.wrote.get(member))
+
+
+def touched_unread(hand: NodeState, member: Member, now: Readings) -> bool:
+    """Is it unknown what a member that we wrote to reads now?"""
+    return touched(hand, member) and isinstance(now.member(member), Unread)
+
+
+def is_another(hand: NodeState, member: Member, seat: SeatReading) -> bool:
+    """Does the member read neither as found nor as we ever wrote it? Then it is another's."""
+    return seat.admin is not hand.found[member].admin and seat.admin not in hand.wrote.get(member, frozenset())
+
+
+def _others(plan: Plan, hand: NodeState, now: Readings) -> list[Member]:
+    return [
+        m
+        for m in plan.members_of(hand.name)
+        if isinstance(seat := now.member(m), SeatReading) and is_another(hand, m, seat)
+    ]
+
+
+def _due(plan: Plan, hand: NodeState, now: Readings, *, patient: bool) -> tuple[MemberWrite, ...]:
+    """The writes that are due. Out of maint first, so that the balancers' checks begin; then service by service."""
+    steps = {m: step for m in plan.members_of(hand.name) if (step := _next(hand, m, now, patient=patient))}
+    checks = tuple(w for w in steps.values() if w.to.admin is AdminState.DRAIN and w.to != hand.found[w.member])
+    if checks:
+        return checks
+    for service in plan.services:
+        members = plan.members_of(hand.name, service.name)
+        due = tuple(steps[m] for m in members if m in steps)
+        if due:
+            return due
+        if patient and any(_rising(hand, m, now) for m in members):
+            return ()  # the more critical service goes first; it is on its way
+    return ()
+
+
+def _next(hand: NodeState, member: Member, now: Readings, *, patient: bool) -> MemberWrite | None:
+    seat = now.member(member)
+    found = hand.found[member]
+    if isinstance(seat, Unread) or seat.admin is found.admin or is_another(hand, member, seat):
+        return None
+    failures = hand.failures.get(member)
+    if failures is not None and now.at_s - failures.last_s < min(RETRY_S * failures.count, 10.0):
+        return None
+    through_checks = hand.stopped and found.admin is AdminState.READY
+    if through_checks and seat.admin is AdminState.MAINT:
+        return MemberWrite(member, _DRAIN, "back through drain, so that the balancer's own check comes first")
+    if through_checks and patient and not serves(seat):
+        return None
+    return MemberWrite(member, found, "as found")
+
+
+def _rising(hand: NodeState, member: Member, now: Readings) -> bool:
+    seat = now.member(member)
+    return (
+        isinstance(seat, SeatReading)
+        and seat.admin is not hand.found[member].admin
+        and not is_another(hand, member, seat)
+        and seat.check in (Check.RISING, Check.DOWN)
+    )

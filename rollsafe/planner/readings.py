@@ -1,0 +1,105 @@
+"""Everything that is seen at one moment, and the streaks that make a moment mean something."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, IntEnum
+
+from rollsafe.model.reading import (
+    HealthReading,
+    IdentityReading,
+    Member,
+    PoolReading,
+    RestartReading,
+    SeatReading,
+    Unread,
+)
+
+PoolKey = tuple[str, str, str]  # balancer, endpoint, pool
+
+
+class Order(IntEnum):
+    """What the person or the pipeline asked for while the run was going on. A later order outranks an earlier."""
+
+    NONE = 0
+    FINISH = 1  # put back or finish the node in hand; begin no other
+    NOW = 2  # put back what was not stopped, leave the rest to `recover`, and end within 5 s
+
+
+class Ours(Enum):
+    """Whose claim a node carries."""
+
+    OURS = "ours"
+    OTHER = "another's"
+    MISSING = "missing"
+    UNREAD = "unread"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimView:
+    """A node's claim as this run sees it. `detail` is for people."""
+
+    ours: Ours
+    detail: str = ""
+
+
+class Level(IntEnum):
+    """How much of the probes' budget is spent."""
+
+    FINE = 0
+    HOLD = 1  # no other node is begun
+    STOP = 2  # the run stops
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The probes' verdict: the worst of them, with its reason in numbers."""
+
+    level: Level = Level.FINE
+    reason: str = "no probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Streaks over consecutive readings. A gap in time voids all of them. Times are run-clock seconds."""
+
+    idle: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (node, service) -> readings with 0 active
+    healthy_since: Mapping[str, float] = field(default_factory=dict)  # node
+    calm_since: float | None = None  # every node that was fine is fine
+    trouble_since: float | None = None  # the opposite
+    unread_since: Mapping[PoolKey, float] = field(default_factory=dict)
+    process: Mapping[PoolKey, str] = field(default_factory=dict)
+    reloaded_at: Mapping[PoolKey, float] = field(default_factory=dict)  # a new balancer process was seen
+    voided_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One look at the world. `at_s` is when the first question of the look was asked, on the run's clock."""
+
+    at_s: float
+    wall: datetime
+    pools: Mapping[PoolKey, PoolReading | Unread]
+    health: Mapping[tuple[str, str], HealthReading]
+    claims: Mapping[str, ClaimView] = field(default_factory=dict)
+    claims_at_s: float = -1e9
+    restart: RestartReading | Unread | None = None  # of the node in hand, where it was asked
+    identity: IdentityReading | Unread | None = None  # of the node in hand, where it was asked
+    budget: Budget = Budget()
+    order: Order = Order.NONE
+    order_s: float = 0.0  # when the order came
+    watch: Watch = Watch()
+
+    def member(self, member: Member) -> SeatReading | Unread:
+        """What the endpoint says of one member."""
+        pool = self.pools.get((member.balancer, member.endpoint, member.pool), Unread("it was not read"))
+        if isinstance(pool, Unread):
+            return pool
+        for seat in pool.seats:
+            if seat.seat == member.seat:
+                return seat
+        return Unread(f"{member.pool} on {member.endpoint} has no member {member.seat} any more")
+
+    def healthy(self, node: str, services: tuple[str, ...]) -> bool:
+        """Do all of these services of the node pass their own checks?"""
+        return all((reading := self.health.get((node, s))) is not None and reading.healthy for s in services)

@@ -1,0 +1,132 @@
+"""From the restart's intent to unbroken health: proof by identity, then every service by our own checks."""
+
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import IdentityReading, RestartReading
+from rollsafe.planner import drain
+from rollsafe.planner.decisions import (
+    Decision,
+    FinishStep,
+    GiveUpRestart,
+    HaltRun,
+    ProveRestart,
+    StartStep,
+    Wait,
+    WriteMembers,
+)
+from rollsafe.planner.readings import Readings
+from rollsafe.planner.state import NodeState, Restart
+
+PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the identity take to change
+
+
+def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
+    """The next act on a node that was stopped, or may have been, until it is healthy."""
+    wiped = drain.rewrites(plan, hand, now)
+    if wiped and _may_write(hand):
+        return WriteMembers(hand.name, wiped, taking_out=True)
+    if hand.restart in (Restart.INTENT, Restart.BEGUN):
+        return _await_proof(plan, hand, now)
+    return _await_healthy(plan, hand, now)
+
+
+def _may_write(hand: NodeState) -> bool:
+    return all(failures.count < drain.WRITE_TRIES for failures in hand.failures.values())
+
+
+def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
+    identity, restart = now.identity, now.restart
+    proven = isinstance(identity, IdentityReading) and _changed(hand, identity)
+    job = isinstance(identity, IdentityReading) and identity.job
+    ended = isinstance(restart, RestartReading) and restart.finished
+    if ended and not job:
+        assert isinstance(restart, RestartReading)
+        if restart.exit_status not in (0, None):  # None: it is gone without a word, as after a reboot
+            said = f": {restart.output}" if restart.output else ""
+            return GiveUpRestart(hand.name, f"the restart command of {hand.name} exited {restart.exit_status}{said}")
+        if proven:
+            return _prove(hand, now)
+    left_s = _proof_left_s(plan, hand, now, ended=ended, job=job)
+    if left_s <= 0:
+        return _prove(hand, now) if proven else GiveUpRestart(hand.name, _unproven(hand, now, ended=ended))
+    return Wait(
+        "the proof: another identity than before" if ended else "the command to end",
+        node=hand.name,
+        step="restart",
+        left_s=left_s,
+        reading={"identity": _identity(now), "ended": ended, "job": job},
+        quick=ended,
+    )
+
+
+def _changed(hand: NodeState, identity: IdentityReading) -> bool:
+    return identity.identity is not None and identity.identity != hand.identity_before and not identity.job
+
+
+def _prove(hand: NodeState, now: Readings) -> ProveRestart:
+    assert isinstance(now.identity, IdentityReading)
+    assert now.identity.identity is not None
+    return ProveRestart(hand.name, now.identity.identity)
+
+
+def _proof_left_s(plan: Plan, hand: NodeState, now: Readings, *, ended: bool, job: bool) -> float:
+    planned = plan.node(hand.name)
+    assert hand.restart_s is not None
+    if job:  # systemd is still at it: that is progress, up to the node's own start limit
+        return hand.restart_s + planned.restart_timeout_s + planned.start_timeout_s - now.at_s
+    if not ended or hand.restart_exit_s is None:
+        return hand.restart_s + planned.restart_timeout_s - now.at_s
+    return hand.restart_exit_s + PROOF_PATIENCE_S - now.at_s
+
+
+def _identity(now: Readings) -> str:
+    if isinstance(now.identity, IdentityReading):
+        return now.identity.identity or "none"
+    return f"unread: {now.identity.reason}" if now.identity is not None else "not asked"
+
+
+def _unproven(hand: NodeState, now: Readings, *, ended: bool) -> str:
+    if not ended:
+        return f"the restart command of {hand.name} did not end in time (identity: {_identity(now)})"
+    return (
+        f"the restart command of {hand.name} ended well, but its identity is the same as before "
+        f"({hand.identity_before}): it was not restarted"
+    )
+
+
+def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
+    if hand.healthy_started_s is None:
+        return StartStep(hand.name, "healthy")
+    if hand.restart is Restart.UNFENCED:
+        return HaltRun(f"{hand.name} stays out: a restart of it may still be under way")
+    since = now.watch.healthy_since.get(hand.name)
+    if since is not None and now.at_s - since >= plan.policy.healthy_for_s:
+        return FinishStep(hand.name, "healthy", data={"unbroken_s": round(now.at_s - since, 3)})
+    left_s = hand.healthy_started_s + start_timeout_s(plan, hand.name) - now.at_s
+    states = {s.name: _state(now, hand.name, s.name) for s in plan.services}
+    if left_s <= 0:
+        shown = ", ".join(f"{service} {state}" for service, state in states.items())
+        return HaltRun(
+            f"{hand.name} did not become healthy in {start_timeout_s(plan, hand.name):g} s: {shown}",
+            remedy=f"look at the logs of {hand.name}; when it is healthy, rollsafe recover puts it back",
+        )
+    return Wait(
+        f"health unbroken for {plan.policy.healthy_for_s:g} s",
+        node=hand.name,
+        step="healthy",
+        left_s=left_s,
+        reading=states,
+        next_s=None if since is None else plan.policy.healthy_for_s - (now.at_s - since),
+    )
+
+
+def start_timeout_s(plan: Plan, node: str) -> float:
+    """How long a node may take to start; nodes that the run does not restart have the policy's."""
+    for planned in plan.nodes:
+        if planned.name == node:
+            return planned.start_timeout_s
+    return plan.policy.start_timeout_s
+
+
+def _state(now: Readings, node: str, service: str) -> str:
+    reading = now.health.get((node, service))
+    return reading.state if reading is not None else "not asked"

@@ -1,0 +1,100 @@
+"""What happened so far, folded from the journal. There is no other memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rollsafe.model.reading import AdminState, Found, Member
+
+
+class Restart(Enum):
+    """How far the restart of a node has come."""
+
+    NONE = "none"
+    INTENT = "intent"  # recorded; whether it was sent is in doubt
+    BEGUN = "begun"  # the node said that it began
+    DONE = "done"  # its identity changed: the proof
+    FAILED = "failed"  # given up, and fenced off: it can't run any more
+    UNFENCED = "unfenced"  # given up, but it may still run: the node must stay out
+
+
+@dataclass(frozen=True, slots=True)
+class DrainState:
+    """One service's drain on one node. Times are run-clock seconds."""
+
+    started_s: float
+    maint_s: float | None = None
+    outcome: str | None = None  # drained, cut
+    rounds: int = 1  # how often it was begun (a reload of the balancer wipes it)
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Writes to one member that failed, running."""
+
+    count: int
+    last_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One node that was begun."""
+
+    name: str
+    started_s: float
+    found: Mapping[Member, Found]
+    wrote: Mapping[Member, frozenset[AdminState]] = field(default_factory=dict)
+    last_seen: Mapping[Member, AdminState] = field(default_factory=dict)  # the last state of ours that was seen
+    in_doubt: Mapping[Member, AdminState] = field(default_factory=dict)  # an intent without an outcome
+    failures: Mapping[Member, Failures] = field(default_factory=dict)
+    drains: Mapping[str, DrainState] = field(default_factory=dict)
+    counts_as_stopped: bool = False  # met by a takeover: nobody knows
+    restart: Restart = Restart.NONE
+    restart_s: float | None = None
+    restart_exit_s: float | None = None  # the command ended
+    restart_attempts: int = 0
+    restart_failure: str = ""
+    identity_before: str | None = None
+    healthy_started_s: float | None = None
+    healthy_s: float | None = None
+    ready_started_s: float | None = None
+    ready_s: float | None = None
+    soak_started_s: float | None = None
+    soaked: bool = False
+    gates_closed_s: float | None = None  # the gates before the restart have said no since
+    out_s: float | None = None
+    outcome: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """May the node have been stopped by us?"""
+        return self.counts_as_stopped or self.restart is not Restart.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why a run begins no other node. `lost`: the claim is another's, so nothing may be written any more."""
+
+    reason: str
+    remedy: str = ""
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run, folded from its records."""
+
+    run: str = ""
+    mode: str = "run"
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)  # those that were begun, in order
+    in_hand: str | None = None
+    halt: Halt | None = None
+    gates_closed_s: float | None = None  # the gates of the next node have said no since
+    fine_at_start: frozenset[str] = frozenset()  # nodes that were in, up and healthy when the run began
+    finished: bool = False
+
+    @property
+    def hand(self) -> NodeState | None:
+        """The node in hand."""
+        return self.nodes[self.in_hand] if self.in_hand is not None else None

@@ -1,0 +1,117 @@
+"""Streaks: three readings with 0 active, health unbroken for so long. Pure; a gap in time voids them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import Check, PoolReading, SeatReading, Unread
+from rollsafe.planner.readings import PoolKey, Readings, Watch
+from rollsafe.planner.state import RunState
+
+IDLE_READINGS = 3  # 0 active must be read so many times running
+
+
+def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: str) -> Watch:
+    """The streaks after one more look. `gap` is the reason why the looks do not follow one another, or empty."""
+    if gap:
+        before = Watch(unread_since=before.unread_since, process=before.process, reloaded_at=before.reloaded_at)
+    fine = trouble_of(plan, state, now) == ""
+    reloaded = _reloads(before, now)
+    return Watch(
+        idle=_idle(plan, state, before, now, reloaded),
+        healthy_since=_healthy_since(plan, before, now),
+        calm_since=(now.at_s if before.calm_since is None else before.calm_since) if fine else None,
+        trouble_since=None if fine else (now.at_s if before.trouble_since is None else before.trouble_since),
+        unread_since=_unread_since(before, now),
+        process=_processes(before, now),
+        reloaded_at=reloaded,
+        voided_at=now.at_s if gap else before.voided_at,
+    )
+
+
+def void(watch: Watch, at_s: float) -> Watch:
+    """No streak counts any more."""
+    return replace(watch, idle={}, healthy_since={}, calm_since=None, voided_at=at_s)
+
+
+def trouble_of(plan: Plan, state: RunState, now: Readings) -> str:
+    """Which node that was fine when the run began is not fine now, for a cause that is not the node in hand's turn.
+
+    The node in hand is looked at too once it is back.
+    """
+    hand = state.hand
+    away = state.in_hand if hand is not None and hand.ready_s is None else None
+    for node in sorted(state.fine_at_start):
+        if node == away:
+            continue
+        if why := unfit(plan, now, node):
+            return f"{node}: {why}"
+    return ""
+
+
+def unfit(plan: Plan, now: Readings, node: str) -> str:
+    """Why a node is not in, up and healthy; empty where it is."""
+    for service in plan.services:
+        health = now.health.get((node, service.name))
+        if health is None or not health.healthy:
+            return f"{service.name} is {health.state if health else 'not asked'} by our own check"
+    for member in plan.members_of(node):
+        seat = now.member(member)
+        if isinstance(seat, Unread):
+            return f"{member} can't be read: {seat.reason}"
+        if seat.admin.out:
+            return f"{member} is in {seat.admin.value}"
+        if not serves(seat):
+            return f"{member} is {seat.check.value} by the balancer's check"
+    return ""
+
+
+def serves(seat: SeatReading) -> bool:
+    """Is a member up, as far as its balancer can tell? Without a check of its own our own health stands in."""
+    return seat.check in (Check.UP, Check.NOT_CHECKED)
+
+
+def _idle(
+    plan: Plan, state: RunState, before: Watch, now: Readings, reloaded: Mapping[PoolKey, float]
+) -> dict[tuple[str, str], int]:
+    counts = {}
+    if state.in_hand is not None:
+        for service in plan.services:
+            key = (state.in_hand, service.name)
+            seats = [now.member(m) for m in plan.members_of(*key)]
+            changed = any(reloaded.get((m.balancer, m.endpoint, m.pool)) == now.at_s for m in plan.members_of(*key))
+            idle = bool(seats) and all(isinstance(s, SeatReading) and s.admin.out and s.active == 0 for s in seats)
+            counts[key] = before.idle.get(key, 0) + 1 if idle and not changed else 0
+    return counts
+
+
+def _healthy_since(plan: Plan, before: Watch, now: Readings) -> dict[str, float]:
+    names = tuple(s.name for s in plan.services)
+    since = {}
+    for node in plan.all_nodes:
+        asked = [now.health.get((node, name)) for name in names]
+        if all(reading is not None and reading.healthy for reading in asked):
+            since[node] = before.healthy_since.get(node, now.at_s)
+    return since
+
+
+def _unread_since(before: Watch, now: Readings) -> dict[PoolKey, float]:
+    return {key: before.unread_since.get(key, now.at_s) for key, pool in now.pools.items() if isinstance(pool, Unread)}
+
+
+def _processes(before: Watch, now: Readings) -> dict[PoolKey, str]:
+    seen = dict(before.process)
+    for key, pool in now.pools.items():
+        if isinstance(pool, PoolReading) and pool.process is not None:
+            seen[key] = pool.process
+    return seen
+
+
+def _reloads(before: Watch, now: Readings) -> dict[PoolKey, float]:
+    reloaded = dict(before.reloaded_at)
+    for key, pool in now.pools.items():
+        if isinstance(pool, PoolReading) and pool.process is not None:
+            known = before.process.get(key)
+            if known is not None and known != pool.process:
+                reloaded[key] = now.at_s
+    return reloaded
