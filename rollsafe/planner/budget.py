@@ -1,0 +1,80 @@
+"""How much failure a probe may show: past the soft limit no other node is begun, past the hard one the run stops."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rollsafe.model.reading import ProbeSummary
+from rollsafe.model.settings import ProbeSettings
+from rollsafe.model.verdict import Verdict
+
+GATE = "budget"
+
+
+class Spending(Enum):
+    """What the budget says."""
+
+    FINE = "fine"
+    HOLD = "hold"  # no other node is begun
+    STOP = "stop"  # a node not yet stopped is put back at once, a stopped one as soon as it is healthy; then the end
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The answer for one probe, with the verdict that says why. Only `fine` allows."""
+
+    spending: Spending
+    verdict: Verdict
+
+
+def judge_budget(settings: ProbeSettings, summary: ProbeSummary) -> Budget:
+    """Hold what the probe has seen against its limits. Each limit may be reached; past it is past it."""
+    who = f"the {summary.service} probe {summary.name}"
+    if broken := _hard(settings, summary):
+        return _budget(Spending.STOP, f"{who}: {broken}", f"see why {settings.url} failed before the next run")
+    if held := _soft(settings, summary):
+        return _budget(Spending.HOLD, f"{who}: {held}", f"it opens when {settings.url} answers as expected")
+    longest = f", longest outage {_seconds(summary.longest_outage_s)}" if summary.failed else ""
+    reason = f"{who}: {summary.failed} of {summary.probes} failed{longest} (allowed {_seconds(settings.max_outage_s)})"
+    return Budget(Spending.FINE, Verdict(GATE, True, reason))
+
+
+def quiet_limit_s(settings: ProbeSettings) -> float:
+    """How long a probe may be without an answer before it counts as stalled: its time-out, two turns and 2 s."""
+    return 2 * settings.interval_s + settings.timeout_s + 2.0
+
+
+def _hard(settings: ProbeSettings, summary: ProbeSummary) -> str:
+    if summary.longest_outage_s > settings.max_outage_s:
+        going_on = " and going on" if summary.outage_s == summary.longest_outage_s else ""
+        longest, allowed = _seconds(summary.longest_outage_s), _seconds(settings.max_outage_s)
+        return f"an outage of {longest}{going_on}, at most {allowed} is allowed (max_outage)"
+    if settings.max_failures is not None and summary.failed > settings.max_failures:
+        return f"{summary.failed} failed, at most {settings.max_failures} are allowed (max_failures)"
+    row = settings.max_failures_in_a_row
+    if row is not None and summary.failed_in_a_row > row:
+        return f"{summary.failed_in_a_row} failed in a row, at most {row} are allowed (max_failures_in_a_row)"
+    return ""
+
+
+def _soft(settings: ProbeSettings, summary: ProbeSummary) -> str:
+    if summary.failed_in_a_row:
+        detail = summary.last.evidence.detail if summary.last else ""
+        return f"failing for {_seconds(summary.outage_s)}, {summary.failed_in_a_row} in a row" + (
+            f": {detail}" if detail else ""
+        )
+    hold_s = settings.hold_outage_s
+    if hold_s is not None and summary.longest_outage_s > hold_s:
+        return f"an outage of {_seconds(summary.longest_outage_s)}, past {_seconds(hold_s)} no other node is begun"
+    if summary.unread_for_s > quiet_limit_s(settings):
+        return f"no answer of it for {_seconds(summary.unread_for_s)}: the prober stalls, which is no success"
+    if summary.probes == 0:
+        return "nothing was asked yet"
+    return ""
+
+
+def _budget(spending: Spending, reason: str, remedy: str) -> Budget:
+    return Budget(spending, Verdict(GATE, False, reason, remedy))
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"

@@ -1,0 +1,159 @@
+"""One HTTP exchange with a limit on everything: time, bytes, redirects, cookies. Never raises."""
+
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Self
+
+import httpx
+
+from rollsafe import __version__
+from rollsafe.errors import RollsafeError
+from rollsafe.probes.excerpt import excerpt
+from rollsafe.probes.expect import BODY_LIMIT
+from rollsafe.probes.failure import failure
+
+_HEADERS = {
+    "User-Agent": f"rollsafe/{__version__}",
+    "Accept": "application/scim+json, application/json;q=0.9, */*;q=0.1",
+    "Accept-Encoding": "identity",  # a small answer is not worth unpacking, and a bomb can't hide in it
+    "Connection": "close",  # each question on a connection of its own, as an identity provider's is
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Without a status nothing did: `failed` is then the word for it, and `detail` the sentence."""
+
+    latency_s: float
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
+    body: bytes = b""  # at most BODY_LIMIT
+    failed: str = ""
+    detail: str = ""
+
+
+class Exchange:
+    """Asks one URL. `client` brings TLS, tunnel and proxy; it is used for this only, and its cookies are forgotten."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        url: str,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._client = client
+        self._url = url
+        named = {name.lower() for name in headers}
+        self._headers = {name: value for name, value in _HEADERS.items() if name.lower() not in named} | dict(headers)
+        self._timeout_s = timeout_s
+        self._monotonic = monotonic
+
+    def ask(self, authorization: str | None = None, secrets: tuple[str, ...] = ()) -> Answer:
+        """Ask now, on a new connection. Ends within the time-out, even where the answer comes a byte at a time.
+
+        No text of the answer's `detail` holds one of the `secrets`.
+        """
+        begun = self._monotonic()
+        with _Deadline(self._timeout_s) as deadline:
+            try:
+                status, headers, body = self._exchange(authorization, deadline)
+            except Exception as error:  # noqa: BLE001 - whatever breaks in TLS, tunnel or proxy: no answer is an answer
+                latency = self._monotonic() - begun
+                if deadline.over:
+                    return Answer(latency, failed="timed out", detail=f"no whole answer within {self._timeout_s:g} s")
+                word, detail = failure(error)
+                # our own errors (a secret that can't be read, a tunnel) are sentences already, and longer
+                limit = 600 if isinstance(error, RollsafeError) else 200
+                return Answer(latency, failed=word, detail=excerpt(detail, secrets, limit))
+        return Answer(self._monotonic() - begun, status, headers, body)
+
+    def _exchange(self, authorization: str | None, deadline: "_Deadline") -> tuple[int, dict[str, str], bytes]:
+        headers = self._headers if authorization is None else {**self._headers, "Authorization": authorization}
+        request = self._client.build_request(
+            "GET", self._url, headers=headers, timeout=self._timeout_s, extensions={"trace": deadline.traced}
+        )
+        response = self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            raw = _read(response, deadline)
+        finally:
+            response.close()
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return response.status_code, found, _unpacked(raw, found.get("content-encoding", ""))
+
+
+def _read(response: httpx.Response, deadline: "_Deadline") -> bytes:
+    body = bytearray()
+    for chunk in response.iter_raw():
+        deadline.check()
+        body += chunk
+        if len(body) >= BODY_LIMIT:
+            break
+    deadline.check()
+    return bytes(body[:BODY_LIMIT])
+
+
+def _unpacked(raw: bytes, encoding: str) -> bytes:
+    """Some servers compress although they were asked not to. Never more than BODY_LIMIT comes out."""
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return raw
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(raw, BODY_LIMIT)
+    except zlib.error:
+        return raw
+
+
+class _Deadline:
+    """Ends an exchange that takes too long. httpx limits each read by itself; a server that sends a byte a second
+    would never meet such a limit, so the socket is shut when the whole time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._socket: Any = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def traced(self, _event: str, info: Mapping[str, Any]) -> None:
+        """httpcore's trace hook: takes note of the connection (and of its TLS layer) as soon as there is one."""
+        stream = info.get("return_value")
+        if stream is not None and hasattr(stream, "get_extra_info"):
+            with self._lock:
+                self._socket = stream.get_extra_info("socket")
+                if self.over:
+                    _shut(self._socket)
+
+    def check(self) -> None:
+        """Raises TimeoutError where the time is up."""
+        if self.over:
+            raise TimeoutError
+
+    def _end(self) -> None:
+        with self._lock:
+            self.over = True
+            _shut(self._socket)
+
+
+def _shut(connection: Any) -> None:
+    try:
+        if isinstance(connection, socket.socket):
+            # not SSLSocket's own, which pulls its TLS layer from under the thread that reads
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        elif connection is not None:
+            connection.shutdown(socket.SHUT_RDWR)  # an SSH channel
+    except (OSError, AttributeError, EOFError):
+        pass  # gone already

@@ -1,0 +1,107 @@
+"""What one probe has sent and got back, put in order. Answers overtake one another; the ledger does not mind."""
+
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+
+from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
+from rollsafe.model.settings import ProbeSettings
+from rollsafe.probes.keep import KEPT_FAILED, KEPT_GOOD, Latencies, LatencySummary, Thinned
+from rollsafe.probes.summary import Tally, fold, summarize
+
+OVERDUE_S = 1.0  # past its time-out a request hangs where no time-out reaches (name resolution): it has failed
+
+OnChange = Callable[[str, ProbeSummary, ProbeSample], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A failed probe (`failed`), or the good one that ends an outage (`recovered`)."""
+
+    kind: str
+    summary: ProbeSummary
+    sample: ProbeSample
+
+
+class Ledger:
+    """Not safe for threads: its owner holds a lock."""
+
+    def __init__(self, settings: ProbeSettings, begun_s: float) -> None:
+        self._settings = settings
+        self._patience_s = settings.timeout_s + OVERDUE_S
+        self._final = Tally(settings.service, settings.name, begun_s)  # nothing sent earlier is still under way
+        self._recent: list[ProbeSample] = []  # answered, while something sent earlier is not; in order of sending
+        self._under_way: dict[int, tuple[float, float]] = {}  # ticket -> (due, sent)
+        self._tickets = 0
+        self._failing = False  # a failure was told, and its end was not
+        self._failed = Thinned(KEPT_FAILED)
+        self._good = Thinned(KEPT_GOOD)
+        self._latencies = Latencies()
+
+    def sent(self, at_s: float, started_s: float) -> int:
+        """A probe that was due `at_s` is sent now; the ticket names it."""
+        self._tickets += 1
+        self._under_way[self._tickets] = (at_s, started_s)
+        return self._tickets
+
+    def answered(self, ticket: int, sample: ProbeSample, now_s: float) -> list[Change]:
+        """The probe has ended. One that was given up before counts no more."""
+        if self._under_way.pop(ticket, None) is None:
+            return []
+        self._keep(sample)
+        insort(self._recent, sample, key=lambda s: s.started_s)
+        self._settle()
+        return self._changes(sample, now_s)
+
+    def give_up(self, now_s: float) -> list[Change]:
+        """Count as failed what should have ended long ago."""
+        changes = []
+        for ticket, (at_s, started_s) in list(self._under_way.items()):
+            if now_s - started_s > self._patience_s:
+                changes += self.answered(ticket, self._overdue(at_s, started_s, now_s), now_s)
+        return changes
+
+    def summary(self, now_s: float) -> ProbeSummary:
+        """What was seen so far."""
+        return summarize(reduce(fold, self._recent, self._final), now_s)
+
+    def latencies(self) -> LatencySummary:
+        """How long the good answers took."""
+        many = self._latencies
+        quantiles = (many.quantile(0.5), many.quantile(0.95), many.quantile(0.99))
+        return LatencySummary(self._settings.service, self._settings.name, many.answers, *quantiles, many.max_s)
+
+    def samples(self) -> list[ProbeSample]:
+        """The samples that are kept, in order."""
+        return sorted(self._failed.samples + self._good.samples, key=lambda s: s.started_s)
+
+    def _keep(self, sample: ProbeSample) -> None:
+        if sample.good:
+            self._good.add(sample)
+            self._latencies.add(sample.latency_s)
+        else:
+            self._failed.add(sample)
+
+    def _settle(self) -> None:
+        """Move on what nothing under way can overtake any more."""
+        horizon_s = min((started_s for _, started_s in self._under_way.values()), default=float("inf"))
+        while self._recent and self._recent[0].started_s <= horizon_s:
+            self._final = fold(self._final, self._recent.pop(0))
+
+    def _changes(self, sample: ProbeSample, now_s: float) -> list[Change]:
+        summary = self.summary(now_s)
+        changes = []
+        if not sample.good:
+            self._failing = True
+            changes.append(Change("failed", summary, sample))
+        if self._failing and summary.failed_in_a_row == 0:
+            self._failing = False
+            changes.append(Change("recovered", summary, summary.last or sample))
+        return changes
+
+    def _overdue(self, at_s: float, started_s: float, now_s: float) -> ProbeSample:
+        detail = f"hangs: no end after {now_s - started_s:.1f} s (time-out {self._settings.timeout_s:g} s)"
+        evidence = Evidence(latency_s=now_s - started_s, detail=detail)
+        service, name = self._settings.service, self._settings.name
+        return ProbeSample(service, name, at_s, started_s, False, now_s - started_s, evidence)
