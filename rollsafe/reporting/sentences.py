@@ -1,0 +1,223 @@
+"""Each record as one sentence for people. Shared by the plain lines, the live view and the notifications."""
+
+from collections.abc import Callable, Mapping
+
+from rollsafe.model.record import Record
+from rollsafe.reporting.words import clean, names, number, place, reading, seat, state, text, took
+
+GOOD_OUTCOMES = frozenset(
+    {"", "done", "ok", "passed", "restarted", "drained", "healthy", "ready", "skipped", "finished"}
+)
+
+_DOING = {
+    "drain": "draining",
+    "restart": "restarting",
+    "healthy": "waiting to be healthy",
+    "ready": "being put back",
+    "soak": "soaking",
+}
+_DID = {
+    "drain": "drained",
+    "restart": "restarted",
+    "healthy": "healthy",
+    "ready": "put back",
+    "soak": "soaked",
+}
+_MODES = {
+    "run": "rolling restart",
+    "resume": "resumed rolling restart",
+    "recover": "recovery",
+    "drain": "drain by hand",
+    "ready": "put back by hand",
+    "restart": "restart by hand",
+}
+
+
+def sentence(record: Record) -> str:
+    """What the record says, without time and line end. Never raises on data of an unexpected shape."""
+    say = _SAY.get(record.type, _other)
+    return say(record)
+
+
+def good(record: Record) -> bool:
+    """Did the step, node or run that this record ends go as wanted?"""
+    return text(record.data, "outcome") in GOOD_OUTCOMES
+
+
+def mode_words(mode: str) -> str:
+    """What kind of run it is, in words."""
+    return _MODES.get(mode, mode or "run")
+
+
+def doing(step: str) -> str:
+    """A step that goes on, in words."""
+    return _DOING.get(step, step)
+
+
+def _at(record: Record, words: str) -> str:
+    where = place(record)
+    return f"{where}: {words}" if where else words
+
+
+def _started(record: Record) -> str:
+    data = record.data
+    parts = [f"{mode_words(text(data, 'mode'))} of {_list(names(data, 'nodes'))} in {text(data, 'cluster') or '?'}"]
+    who = "@".join(part for part in (text(data, "who"), text(data, "host")) if part)
+    parts += [f"by {who}"] if who else []
+    parts += [f"reason: {text(data, 'reason')}"] if text(data, "reason") else []
+    parts += [text(data, "url")] if text(data, "url") else []
+    parts += [f"run {clean(record.run)}"]
+    estimate = number(data, "estimate_s")
+    parts += [f"about {took(estimate)}"] if estimate else []
+    return "; ".join(parts)
+
+
+def _list(members: tuple[str, ...]) -> str:
+    if len(members) > 12:
+        return f"{', '.join(members[:10])} and {len(members) - 10} more nodes"
+    return ", ".join(members) or "no node"
+
+
+def _gate(record: Record) -> str:
+    data = record.data
+    gate, reason, remedy = text(data, "gate") or "?", text(data, "reason"), text(data, "remedy")
+    answer = "yes" if data.get("allowed") else "no"
+    words = f"gate {gate}: {answer}" + (f", {reason}" if reason else "")
+    words += f". {remedy[:1].upper()}{remedy[1:]}" if remedy and answer == "no" else ""
+    warning = text(data, "warning")
+    return _at(record, words + (f" (warning: {warning})" if warning else ""))
+
+
+def _node_started(record: Record) -> str:
+    position, of = number(record.data, "position"), number(record.data, "of")
+    return _at(record, f"begins, node {position:.0f} of {of:.0f}" if position and of else "begins")
+
+
+def _step_started(record: Record) -> str:
+    return _at(record, doing(text(record.data, "step") or "step"))
+
+
+def _waiting(record: Record) -> str:
+    data = record.data
+    words = doing(text(data, "step") or "waiting")
+    seen, goal = reading(data), text(data, "for")
+    words += f": {seen}" if seen else ""
+    words += f", waiting for {goal}" if goal else ""
+    left = number(data, "left_s")
+    return _at(record, words + (f", {took(left)} left" if left is not None else ""))
+
+
+def _step_finished(record: Record) -> str:
+    data = record.data
+    step, outcome = text(data, "step"), text(data, "outcome")
+    long = number(data, "took_s")
+    within = f" in {took(long)}" if long is not None else ""
+    if good(record):
+        return _at(record, f"{_DID.get(step, step)}{within}" if outcome != "skipped" else f"{step} skipped")
+    message = clean(record.message)
+    return _at(record, f"{step}: {outcome}{within}" + (f". {message}" if message else ""))
+
+
+def _write_intent(record: Record) -> str:
+    why = text(record.data, "why")
+    return _at(record, f"will set {seat(record)} to {_change(record)}" + (f", {why}" if why else ""))
+
+
+def _write_done(record: Record) -> str:
+    return _at(record, f"{seat(record)} set to {_change(record)}")
+
+
+def _write_failed(record: Record) -> str:
+    return _at(record, f"{seat(record)} NOT set to {_change(record)}{_because(record)}")
+
+
+def _change(record: Record) -> str:
+    before = record.data.get("from", record.data.get("found"))
+    return f"{state(record.data.get('to'))}" + (f" (was {state(before)})" if before is not None else "")
+
+
+def _because(record: Record) -> str:
+    why = clean(record.message) or text(record.data, "error") or text(record.data, "detail")
+    return f": {why}" if why else ""
+
+
+def _restart_done(record: Record) -> str:
+    before, after = text(record.data, "identity_before"), text(record.data, "identity_after")
+    long = number(record.data, "took_s")
+    words = "restart proven" + (f" after {took(long)}" if long is not None else "")
+    if before and after:
+        words += f": identity {before[:12]} is now {after[:12]}"
+    return _at(record, words)
+
+
+def _restart_failed(record: Record) -> str:
+    return _at(record, f"the restart failed{_because(record)}")
+
+
+def _probe_failed(record: Record) -> str:
+    data = record.data
+    status = number(data, "status")
+    seen = ", ".join(part for part in (f"HTTP {status:.0f}" if status else "", text(data, "detail")) if part)
+    words = f"probe {text(data, 'probe')}".rstrip() + " FAILED" + (f": {seen}" if seen else "")
+    outage = number(data, "outage_s")
+    return _at(record, words + (f", outage so far {took(outage)}" if outage else ""))
+
+
+def _probe_recovered(record: Record) -> str:
+    outage = number(record.data, "outage_s")
+    words = f"probe {text(record.data, 'probe')}".rstrip() + " is good again"
+    return _at(record, words + (f" after {took(outage)}" if outage is not None else ""))
+
+
+def _node_finished(record: Record) -> str:
+    data = record.data
+    out = number(data, "out_of_service_s")
+    words = text(data, "outcome") or "finished"
+    words += f", out of service for {took(out)}" if out is not None else ""
+    message = clean(record.message) if not good(record) else ""
+    return _at(record, words + phases_words(data.get("phases")) + (f". {message}" if message else ""))
+
+
+def phases_words(phases: object) -> str:
+    """` (drain 4.0 s, restart 12 s …)`, or nothing."""
+    if not isinstance(phases, Mapping):
+        return ""
+    parts = [f"{str(key).removesuffix('_s')} {took(number(phases, key))}" for key in phases if number(phases, key)]
+    return f" ({clean(', '.join(parts))})" if parts else ""
+
+
+def _run_finished(record: Record) -> str:
+    outcome, code = text(record.data, "outcome"), number(record.data, "exit_code")
+    end = f" [{outcome}" + (f", exit {code:.0f}]" if code is not None else "]") if outcome else ""
+    return (clean(record.message, 4000) or "the run ended") + end
+
+
+def _signal(record: Record) -> str:
+    return clean(record.message) or f"{text(record.data, 'name') or 'signal'} received"
+
+
+def _other(record: Record) -> str:
+    said = clean(record.message) or text(record.data, "reason") or text(record.data, "why")
+    if record.type in ("warning", "hold"):
+        return _at(record, f"{record.type}: {said}" if said else record.type)
+    return _at(record, said or clean(record.type.replace(".", " "), 80))
+
+
+_SAY: dict[str, Callable[[Record], str]] = {
+    "run.started": _started,
+    "gate.checked": _gate,
+    "node.started": _node_started,
+    "step.started": _step_started,
+    "step.waiting": _waiting,
+    "step.finished": _step_finished,
+    "write.intent": _write_intent,
+    "write.done": _write_done,
+    "write.failed": _write_failed,
+    "restart.done": _restart_done,
+    "restart.failed": _restart_failed,
+    "probe.failed": _probe_failed,
+    "probe.recovered": _probe_recovered,
+    "node.finished": _node_finished,
+    "run.finished": _run_finished,
+    "signal": _signal,
+}
