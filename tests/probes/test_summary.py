@@ -1,0 +1,164 @@
+"""Samples folded into a summary; the ledger that puts answers in order; what the budget says of it."""
+
+from functools import reduce
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
+from rollsafe.model.settings import ProbeSettings
+from rollsafe.planner.budget import Spending, judge_budget, quiet_limit_s
+from rollsafe.probes.keep import Latencies, Thinned
+from rollsafe.probes.ledger import OVERDUE_S, Ledger
+from rollsafe.probes.summary import Tally, fold, summarize
+
+SETTINGS = ProbeSettings("scim", "main", "https://scim.example.com", interval_s=1.0, timeout_s=3.0, max_outage_s=15.0)
+
+
+def sample(started_s: float, good: bool, latency_s: float = 0.1, late_s: float = 0.0) -> ProbeSample:
+    return ProbeSample("scim", "main", started_s - late_s, started_s, good, latency_s, Evidence(detail="refused"))
+
+
+def summary_of(word: str, now_s: float) -> ProbeSummary:
+    """One probe a second: `.` is good, `x` failed."""
+    samples = [sample(float(i), letter == ".") for i, letter in enumerate(word)]
+    return summarize(reduce(fold, samples, Tally("scim", "main", 0.0)), now_s)
+
+
+@pytest.mark.parametrize(
+    ("word", "failed", "row", "outage_s", "longest_s"),
+    [
+        ("....", 0, 0, 0.0, 0.0),
+        (".x..", 1, 0, 0.0, 1.0),
+        (".xx.", 2, 0, 0.0, 2.0),
+        ("xxxx", 4, 4, 10.0, 10.0),
+        (".xx.x", 3, 1, 6.0, 6.0),
+        ("xxxxx.x.", 6, 0, 0.0, 5.0),
+        ("", 0, 0, 0.0, 0.0),
+    ],
+)
+def test_outages(word: str, failed: int, row: int, outage_s: float, longest_s: float) -> None:
+    summary = summary_of(word, 10.0)
+    assert (summary.probes, summary.failed, summary.failed_in_a_row) == (len(word), failed, row)
+    assert (summary.outage_s, summary.longest_outage_s) == (outage_s, longest_s)
+
+
+def test_rhythm_and_silence() -> None:
+    tally = fold(Tally("scim", "main", 5.0), sample(6.0, True, latency_s=2.0, late_s=0.25))
+    assert summarize(Tally("scim", "main", 5.0), 9.0).unread_for_s == 4.0
+    assert summarize(tally, 9.0).unread_for_s == 1.0
+    assert summarize(tally, 9.0).late_s == 0.25
+
+
+_words = st.text(alphabet=".x", max_size=40)
+
+
+@given(_words)
+def test_the_longest_outage_is_the_longest_run_of_failures(word: str) -> None:
+    runs = [len(run) for run in word.split(".")]
+    closed = runs[:-1]  # followed by a good one, a second after the last failed one
+    going_on = [runs[-1]] if runs[-1] else []
+    assert summary_of(word, float(len(word))).longest_outage_s == max(closed + going_on, default=0)
+
+
+@given(_words, st.randoms(use_true_random=False))
+def test_answers_that_overtake_one_another_give_the_same_summary(word: str, chance: object) -> None:
+    ledger = Ledger(SETTINGS, 0.0)
+    samples = [sample(float(i), letter == ".", latency_s=1.0) for i, letter in enumerate(word)]
+    tickets = [ledger.sent(s.at_s, s.started_s) for s in samples]
+    order = list(zip(tickets, samples, strict=True))
+    chance.shuffle(order)  # type: ignore[attr-defined]  # hypothesis' Random
+    changes = [change for ticket, s in order for change in ledger.answered(ticket, s, float(len(word)))]
+    now_s = float(len(word))
+    expected = summarize(reduce(fold, samples, Tally("scim", "main", 0.0)), now_s)
+    assert ledger.summary(now_s) == expected
+    assert [c.sample for c in changes if c.kind == "failed"] == [s for _, s in order if not s.good]
+    told_up = [change.kind for change in changes][-1:] != ["failed"]
+    assert told_up or expected.failed_in_a_row > 0
+    assert ledger.samples() == samples
+
+
+def test_a_request_that_hangs_for_ever_has_failed() -> None:
+    ledger = Ledger(SETTINGS, 0.0)
+    hanging, next_one = ledger.sent(0.0, 0.0), ledger.sent(1.0, 1.0)
+    ledger.answered(next_one, sample(1.0, True), 1.1)
+    assert ledger.give_up(3.0 + OVERDUE_S) == []
+    changes = ledger.give_up(3.1 + OVERDUE_S)
+    assert [change.kind for change in changes] == ["failed", "recovered"]
+    assert "hangs" in changes[0].sample.evidence.detail
+    assert ledger.summary(9.0).longest_outage_s == 1.0
+    assert ledger.answered(hanging, sample(0.0, True), 9.0) == []
+    assert ledger.summary(9.0).probes == 2
+
+
+def test_memory_does_not_grow_and_the_spread_is_kept() -> None:
+    kept = Thinned(100)
+    for i in range(100_000):
+        kept.add(sample(float(i), True))
+    assert 50 <= len(kept.samples) <= 100
+    assert kept.samples[0].started_s == 0
+    assert kept.samples[-1].started_s > 95_000
+
+
+@given(st.lists(st.floats(0.0002, 500), min_size=1, max_size=200))
+def test_quantiles_are_right_to_a_tenth(latencies: list[float]) -> None:
+    many = Latencies()
+    for latency in latencies:
+        many.add(latency)
+    exact = sorted(latencies)[(len(latencies) + 1) // 2 - 1]
+    assert exact * 0.999 <= many.quantile(0.5) <= exact * 1.101
+    assert many.quantile(1.0) == max(latencies)
+
+
+BUDGET_ROWS = [
+    ("nothing failed", {}, {"probes": 9}, Spending.FINE, "0 of 9 failed"),
+    ("an outage within the limit is over", {}, {"probes": 9, "failed": 2, "longest_outage_s": 15.0}, Spending.FINE, ""),
+    (
+        "it fails just now",
+        {},
+        {"probes": 9, "failed": 1, "failed_in_a_row": 1, "outage_s": 2.0, "longest_outage_s": 2.0},
+        Spending.HOLD,
+        "failing for 2.0 s",
+    ),
+    (
+        "past the soft limit",
+        {"hold_outage_s": 5.0},
+        {"probes": 9, "failed": 2, "longest_outage_s": 6.0},
+        Spending.HOLD,
+        "6.0 s",
+    ),
+    ("past the hard limit", {}, {"probes": 9, "failed": 3, "longest_outage_s": 15.1}, Spending.STOP, "max_outage"),
+    (
+        "past the hard limit, going on",
+        {},
+        {"probes": 9, "failed": 3, "failed_in_a_row": 3, "outage_s": 16.0, "longest_outage_s": 16.0},
+        Spending.STOP,
+        "going on",
+    ),
+    ("as many as allowed", {"max_failures": 2}, {"probes": 9, "failed": 2}, Spending.FINE, ""),
+    ("one more", {"max_failures": 2}, {"probes": 9, "failed": 3}, Spending.STOP, "max_failures"),
+    (
+        "too many in a row",
+        {"max_failures_in_a_row": 1},
+        {"probes": 9, "failed": 2, "failed_in_a_row": 2, "longest_outage_s": 1.0},
+        Spending.STOP,
+        "in a row",
+    ),
+    ("a prober that stalls", {}, {"probes": 9, "unread_for_s": 7.1}, Spending.HOLD, "stalls"),
+    ("nothing asked yet", {}, {"probes": 0}, Spending.HOLD, "nothing"),
+]
+
+
+@pytest.mark.parametrize(
+    ("limits", "seen", "spending", "words"), [r[1:] for r in BUDGET_ROWS], ids=[r[0] for r in BUDGET_ROWS]
+)
+def test_budget(limits: dict[str, float], seen: dict[str, float], spending: Spending, words: str) -> None:
+    settings = ProbeSettings("scim", "main", "https://scim.example.com", interval_s=1.0, timeout_s=3.0, **limits)  # type: ignore[arg-type]  # the table's rows
+    assert quiet_limit_s(settings) == 7.0
+    budget = judge_budget(settings, ProbeSummary("scim", "main", **seen))  # type: ignore[arg-type]  # the table's rows
+    assert budget.spending is spending
+    assert budget.verdict.gate == "budget"
+    assert budget.verdict.allowed is (spending is Spending.FINE)
+    assert words in budget.verdict.reason
+    assert bool(budget.verdict.remedy) is not budget.verdict.allowed
