@@ -1,0 +1,1 @@
+"""The hands: observe, decide, intent, act, observe, outcome. It knows ports, and no product."""

@@ -55,12 +55,11 @@ def _with(state: RunState, node: NodeState) -> RunState:
 
 
 def _run_started(state: RunState, record: Record) -> RunState:
-    return replace(
-        state,
-        run=record.run,
-        mode=record.data.get("mode", "run"),
-        fine_at_start=frozenset(record.data.get("fine", ())),
-    )
+    return replace(state, run=record.run, mode=record.data.get("mode", "run"))
+
+
+def _claim_made(state: RunState, record: Record) -> RunState:
+    return replace(state, fine_at_start=frozenset(record.data.get("fine", ())))
 
 
 def _run_resumed(state: RunState, record: Record) -> RunState:
@@ -232,6 +231,7 @@ def _restart_failed(node: NodeState, record: Record) -> NodeState:
 _ON_RUN: Mapping[str, Callable[[RunState, Record], RunState]] = {
     "run.started": _run_started,
     "run.resumed": _run_resumed,
+    "claim.made": _claim_made,
     "gate.checked": _gate_checked,
     "node.started": _node_started,
     "node.finished": _node_finished,

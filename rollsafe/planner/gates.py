@@ -8,7 +8,7 @@ from datetime import timedelta
 from rollsafe.model.plan import Plan, PlannedService
 from rollsafe.model.reading import Check, Member, SeatReading, Unread
 from rollsafe.model.verdict import Verdict
-import rollsafe.planner.window as window
+from rollsafe.planner import window
 from rollsafe.planner.readings import ClaimView, Level, Ours, Readings
 from rollsafe.planner.state import RunState
 from rollsafe.planner.watch import serves, trouble_of
@@ -108,6 +108,9 @@ def fresh(now: Readings, at_s: float) -> Verdict:
 
 def out_everywhere(plan: Plan, state: RunState, now: Readings, node: str) -> Verdict:
     """Every member of the node reads out on every endpoint, and no request that must not be cut is in flight."""
+    doubts = state.nodes[node].in_doubt
+    if doubts:
+        return Verdict("out", False, f"a write to {next(iter(doubts))} is in doubt")
     for service in plan.services:
         drain = state.nodes[node].drains.get(service.name)
         cut_allowed = drain is not None and drain.outcome == "cut"

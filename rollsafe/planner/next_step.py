@@ -12,6 +12,7 @@ from rollsafe.planner.decisions import (
     FinishNode,
     FinishStep,
     HaltRun,
+    RestartNode,
     StartStep,
     Wait,
 )
@@ -47,7 +48,7 @@ def _reason_to_halt(now: Readings) -> HaltRun | None:
 
 
 def _between_nodes(plan: Plan, state: RunState, now: Readings) -> Decision:
-    if state.mode == "recover":
+    if state.mode in ("recover", "ready"):
         rest = [n.name for n in plan.nodes if n.name not in state.nodes]
         return BeginNode(rest[0], ()) if rest and not _over(state) else Finished()
     if state.halt is not None:
@@ -103,7 +104,9 @@ def _act(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: floa
     if not hand.stopped:
         if state.halt is not None:
             return put_back.next_decision(plan, hand, now)
-        return drain.next_decision(plan, state, hand, now, at_s)
+        decision = drain.next_decision(plan, state, hand, now, at_s)
+        drained_by_hand = state.mode == "drain" and isinstance(decision, RestartNode)
+        return FinishNode(hand.name, "drained") if drained_by_hand else decision
     if hand.counts_as_stopped and _nothing_left_to_do(plan, hand, now):
         return FinishNode(hand.name, "put back")
     if hand.restart in (Restart.FAILED, Restart.UNFENCED) and state.halt is None:

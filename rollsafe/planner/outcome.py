@@ -32,9 +32,11 @@ def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float)
     left_out: list[dict[str, str]] = []
     unread: list[str] = []
     for node in state.nodes.values():
+        if node.outcome == "drained":
+            continue  # it is out because somebody said so
         for member in plan.members_of(node.name):
             _judge_member(state, node, member, now, mend, left_out, unread)
-    others = _others(plan, state, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
+    others = _others(plan, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
     if state.halt is not None and state.halt.lost:
         unread.append(state.halt.reason)
     nodes = {n: _node(plan, state, n, now, left_out, at_s) for n in _named(plan, state)}
@@ -53,6 +55,8 @@ def _judge_member(
 ) -> None:
     seat = now.member(member)
     if isinstance(seat, Unread):
+        if node.name not in state.nodes or member not in node.found:
+            return
         last = node.last_seen.get(member)
         if last is not None and last.out and member not in node.in_doubt and not node.found[member].admin.out:
             left_out.append(_entry(member, f"{last.value} when it was last read; {seat.reason}", mend))
@@ -90,7 +94,7 @@ def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
     return {**entry, "mend": mend} if mend else entry
 
 
-def _others(plan: Plan, state: RunState, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
+def _others(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
     """What is out by other hands: drained by somebody, or dead by itself."""
     others = []
     for member in plan.members:

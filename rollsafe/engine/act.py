@@ -1,0 +1,232 @@
+"""The acts: intent on disk → the claims read → the act → the world read again → outcome on disk. Never otherwise."""
+
+from collections.abc import Callable
+
+from rollsafe.engine.claim import ClaimKeeper, Confirmed, with_entry
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
+from rollsafe.model.claim import FoundMember
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import AdminState, Found, SeatReading
+from rollsafe.planner.decisions import BeginNode, GiveUpRestart, MemberWrite, RestartNode, WriteMembers
+from rollsafe.planner.fold import found_data
+from rollsafe.planner.gates import FRESH_S
+from rollsafe.planner.invariants import check_before_restart, check_before_write
+from rollsafe.planner.readings import Readings
+from rollsafe.ports import World
+
+SEEN_WITHIN_S = 3.0  # after a write, so long is the new state looked for
+LOOK_EVERY_S = 0.05
+WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is slower is asked again later
+
+
+class Actor:
+    """Performs what the planner decided. Every method leaves an outcome in the log."""
+
+    def __init__(
+        self, world: World, plan: Plan, clock: RunClock, log: RunLog, keeper: ClaimKeeper, *, blocked: frozenset[str]
+    ) -> None:
+        self._world = world
+        self._plan = plan
+        self._clock = clock
+        self._log = log
+        self._keeper = keeper
+        self._blocked = blocked  # nodes whose claim could not be raised in a takeover: nothing of theirs is written
+
+    # --- begin -------------------------------------------------------------------------------------------------
+
+    def begin(self, decision: BeginNode, now: Readings) -> None:
+        """Take a node in hand: what its members are goes into the claim on every node, then into the log."""
+        node = decision.node
+        if self._log.state.mode == "recover":
+            self._begin_from_claim(node)
+            return
+        found = {m: seat.found for m in self._plan.members_of(node) if isinstance(seat := now.member(m), SeatReading)}
+        assert len(found) == len(self._plan.members_of(node)), "a node is begun only when all its members were read"
+        entry = tuple(FoundMember(m, f, _may_write(f)) for m, f in found.items())
+        try:
+            self._keeper.change(
+                entries=with_entry(self._keeper.record, node, entry), node_in_hand=node, doing=f"restarting {node}"
+            )
+        except ClaimError as error:
+            self._log.write(
+                "gate.checked", str(error), data={"gate": "claim", "allowed": False, "reason": str(error), "for": node}
+            )
+            return
+        self._log.write("claim.changed", f"the claim says on every node that {node} is in hand", node=node)
+        position = len(self._log.state.nodes) + 1
+        self._log.write(
+            "node.started",
+            f"node {position} of {len(self._plan.nodes)}",
+            node=node,
+            data={
+                "position": position,
+                "of": len(self._plan.nodes),
+                "found": [found_data(m, f) for m, f in found.items()],
+            },
+        )
+
+    def _begin_from_claim(self, node: str) -> None:
+        entry = self._keeper.record.entries[node]
+        in_hand = self._keeper.record.node_in_hand == node
+        self._log.write(
+            "node.started",
+            "as the claim tells it" + ("; it counts as stopped" if in_hand else ""),
+            node=node,
+            data={
+                "position": len(self._log.state.nodes) + 1,
+                "of": len(self._plan.nodes),
+                "counts_as_stopped": in_hand,
+                "found": [{**found_data(e.member, e.found), "wrote": list(e.wrote)} for e in entry],
+            },
+        )
+
+    # --- balancers ---------------------------------------------------------------------------------------------
+
+    def write(self, decision: WriteMembers) -> None:
+        """Write to the members, each endpoint by itself, and look until the new state is seen."""
+        writes = [w for w in decision.writes if w.member.node not in self._blocked]
+        state = self._log.state
+        check_before_write(self._plan, state, decision)
+        for write in writes:
+            self._log.about(
+                "write.intent",
+                write.member,
+                f"{write.member.pool}/{write.member.seat} to {write.to.admin.value}: {write.why}",
+                **self._words(write),
+                taking_out=decision.taking_out,
+            )
+        proof = self._keeper.confirm(taking_out=decision.taking_out)
+        if not proof.allowed:
+            for write in writes:
+                self._failed(write, proof.reason, Effect.NONE)
+            return
+        started_s = self._clock.at_s()
+        answers = self._world.gather({("write", w.member): self._writer(w, proof) for w in writes}, WRITE_WITHIN_S)
+        late = (Effect.UNKNOWN, f"no answer within {WRITE_WITHIN_S:g} s")
+        for write in writes:
+            effect, problem = answers.get(("write", write.member), late)
+            if problem:
+                self._failed(write, problem, effect)
+                continue
+            took_s = round(self._clock.at_s() - started_s, 3)
+            self._log.about(
+                "write.done",
+                write.member,
+                f"{write.member.pool}/{write.member.seat} reads {write.to.admin.value}",
+                **self._words(write),
+                took_s=took_s,
+            )
+
+    def _writer(self, write: MemberWrite, proof: Confirmed) -> Callable[[], tuple[Effect, str]]:
+        """Send once, then look until the new state is seen. The clock is looked at again just before the send."""
+        member = write.member
+        balancer = self._world.balancers[member.balancer, member.endpoint]
+
+        def send_and_see() -> tuple[Effect, str]:
+            if self._clock.at_s() >= proof.until_s:
+                return Effect.NONE, "the claims were read too long ago"
+            problem = ""
+            effect = Effect.UNKNOWN
+            try:
+                balancer.write(member.pool, member.seat, write.to)
+            except BalancerError as error:
+                problem, effect = str(error), error.effect
+            if problem and effect is Effect.NONE:
+                return effect, problem
+            seen = self._see(write)
+            return (Effect.UNKNOWN, problem or seen) if seen else (Effect.UNKNOWN, "")
+
+        return send_and_see
+
+    def _see(self, write: MemberWrite) -> str:
+        """Read until the member shows the new state; empty when it does, else what it shows instead."""
+        member = write.member
+        balancer = self._world.balancers[member.balancer, member.endpoint]
+        deadline_s = self._clock.at_s() + SEEN_WITHIN_S
+        shown = "nothing"
+        while True:
+            try:
+                seats = {seat.seat: seat for seat in balancer.read(member.pool).seats}
+                if member.seat in seats and seats[member.seat].admin is write.to.admin:
+                    return ""
+                shown = seats[member.seat].admin.value if member.seat in seats else "no such member"
+            except BalancerError as error:
+                shown = str(error)
+            if self._clock.at_s() >= deadline_s:
+                return f"{write.to.admin.value} was written, and {SEEN_WITHIN_S:g} s later it shows {shown}"
+            self._clock.sleep(LOOK_EVERY_S)
+
+    def _failed(self, write: MemberWrite, problem: str, effect: Effect) -> None:
+        self._log.about("write.failed", write.member, problem, **self._words(write), effect=effect.value)
+
+    def _words(self, write: MemberWrite) -> dict[str, object]:
+        found = self._log.state.nodes[write.member.node].found.get(write.member)
+        return {
+            "found": found.admin.value if found else None,
+            "to": write.to.admin.value,
+            "why": write.why,
+        }
+
+    # --- the restart -------------------------------------------------------------------------------------------
+
+    def restart(self, decision: RestartNode, now: Readings) -> None:
+        """The one irreversible act, fenced by the claim's token, on readings that are young enough."""
+        node = decision.node
+        restarter = self._world.restarters[node]
+        try:
+            before = restarter.identity()
+        except ShellError as error:
+            self._not_sent(node, f"{node} could not be asked for its identity: {error}")
+            return
+        proof = self._keeper.confirm(taking_out=True)
+        if not proof.allowed:
+            self._not_sent(node, proof.reason)
+            return
+        age_s = self._clock.at_s() - now.at_s
+        if age_s > FRESH_S:
+            self._not_sent(node, f"the readings became {age_s:.1f} s old before {node} could be stopped")
+            return
+        check_before_restart(self._plan, self._log.state, now, node)
+        token = self._keeper.tokens[node]
+        self._log.write(
+            "restart.intent",
+            f"restart of {node}",
+            node=node,
+            data={"identity_before": before.identity, "revision": token.revision, "epoch": token.epoch},
+        )
+        try:
+            begun = restarter.begin(token)
+        except ShellError as error:
+            if error.effect is Effect.NONE:
+                self._not_sent(node, str(error))
+            else:
+                self._log.write("warning", f"no word whether the restart of {node} began: {error}", node=node)
+            return
+        if begun:
+            self._log.write("restart.begun", f"{node} began to restart", node=node)
+        else:
+            self._keeper.read()
+            self._not_sent(node, f"the claim on {node} carries another token than ours")
+
+    def _not_sent(self, node: str, reason: str) -> None:
+        self._log.write("restart.failed", reason, node=node, data={"effect": Effect.NONE.value})
+
+    def give_up(self, decision: GiveUpRestart) -> None:
+        """Fence the restart off. Where that can't be done the node may still stop: it must stay out."""
+        problem = self._keeper.fence(decision.node)
+        message = decision.reason if not problem else f"{decision.reason}; it could not be fenced off: {problem}"
+        self._log.write(
+            "restart.failed",
+            message,
+            node=decision.node,
+            data={"effect": Effect.UNKNOWN.value, "fenced": not problem},
+        )
+
+
+def _may_write(found: Found) -> tuple[str, ...]:
+    """The states that a run may set on a member found so, for a recover that has nothing but the claim."""
+    if found.admin is AdminState.MAINT:
+        return ()
+    return tuple(state.value for state in (AdminState.DRAIN, AdminState.MAINT) if state is not found.admin)

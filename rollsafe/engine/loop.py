@@ -1,0 +1,309 @@
+"""Observe → decide → act, until the planner says that the run is over. The same loop runs, resumes and recovers."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rollsafe.engine.act import Actor
+from rollsafe.engine.claim import ClaimKeeper
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.observe import Observer
+from rollsafe.engine.orders import Orders
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import ClaimError, InvariantBroken, JournalError
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import RestartReading, SeatReading, Unread
+from rollsafe.model.record import Record
+from rollsafe.model.verdict import Verdict
+from rollsafe.planner.decisions import (
+    BeginNode,
+    Decision,
+    Finished,
+    FinishNode,
+    FinishStep,
+    GiveUpRestart,
+    HaltRun,
+    ProveRestart,
+    RestartNode,
+    StartStep,
+    Wait,
+    WriteMembers,
+)
+from rollsafe.planner.next_step import next_step
+from rollsafe.planner.outcome import Ending, judge
+from rollsafe.planner.readings import Budget, Order, Readings
+from rollsafe.planner.state import Restart
+from rollsafe.ports import World
+
+QUICK_POLL_S = 0.1
+WAITING_EVERY_S = 5.0
+MARKS_AT_MOST = 60  # records without a new look; more of them would be a loop
+LAST_LOOKS = 3
+LAST_LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything a run is made of."""
+
+    world: World
+    plan: Plan
+    clock: RunClock
+    log: RunLog
+    keeper: ClaimKeeper
+    orders: Orders
+    mend: str  # the command that puts back what is left out
+    budget: Callable[[], Budget] = Budget
+    blocked: frozenset[str] = frozenset()  # nodes whose claim a takeover could not raise
+    forgotten: frozenset[str] = frozenset()  # machines that are gone for ever, as the operator says
+
+
+class Rollout:
+    """One run of the loop over one claim that is held already."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._s = setting
+        self._observer = Observer(
+            setting.world,
+            setting.plan,
+            setting.clock,
+            keeper=setting.keeper,
+            orders=setting.orders,
+            budget=setting.budget,
+        )
+        self._actor = Actor(
+            setting.world, setting.plan, setting.clock, setting.log, setting.keeper, blocked=setting.blocked
+        )
+        self._waited: tuple[str, str, float] = ("", "", float("-inf"))
+        self._gates_told: dict[str, bool] = {}
+        self._no_more_writes = ""
+        setting.log.intents_elsewhere = self._intent_in_claim
+
+    def run(self) -> Ending:
+        """Loop to the end, judge the ending from fresh readings, and end or keep the claim accordingly."""
+        deadline_s = self._s.clock.at_s() + longest_s(self._s.plan)
+        try:
+            while self._turn() and self._s.clock.at_s() < deadline_s:
+                pass
+        except InvariantBroken as error:
+            self._stop_writing(f"an invariant broke, all writes stop: {error}")
+        except Exception as error:  # noqa: BLE001 - a defect must still end with the truth, and write nothing more
+            self._s.log.write("warning", f"defect: {error!r}", data={"traceback": traceback.format_exc()[-4000:]})
+            self._stop_writing(f"a defect of rollsafe, all writes stop: {error!r}")
+        return self._end()
+
+    # --- one turn ----------------------------------------------------------------------------------------------
+
+    def _turn(self) -> bool:
+        """Look once, then decide and act; False when the run is over."""
+        self._tell_signals()
+        now = self._observer.look(self._s.log.state)
+        self._settle_doubts(now)
+        self._note_command_end(now)
+        for _ in range(MARKS_AT_MOST):
+            decision = next_step(self._s.plan, self._s.log.state, now, self._s.clock.at_s())
+            if isinstance(decision, Finished):
+                return False
+            try:
+                looked_at = self._perform(decision, now)
+            except JournalError as error:
+                self._halt(f"the journal is broken: {error}")
+                return True
+            if looked_at:
+                return True
+        raise InvariantBroken("I9", f"the planner goes round in circles at {decision}")
+
+    def _perform(self, decision: Decision, now: Readings) -> bool:
+        """Perform one decision. True when the world may have changed, so that it must be looked at again."""
+        match decision:
+            case Wait():
+                self._wait(decision)
+            case BeginNode():
+                self._tell_gates(decision.node, decision.verdicts)
+                self._actor.begin(decision, now)
+                if self._s.log.state.in_hand != decision.node:
+                    self._s.clock.sleep(self._s.plan.policy.poll_s)
+            case WriteMembers():
+                self._write(decision)
+            case RestartNode():
+                self._tell_gates(decision.node, decision.verdicts)
+                self._actor.restart(decision, now)
+            case GiveUpRestart():
+                self._actor.give_up(decision)
+            case _:
+                self._mark(decision)
+                return False
+        return True
+
+    def _write(self, decision: WriteMembers) -> None:
+        before = dict(self._s.log.state.nodes[decision.node].failures)
+        self._actor.write(decision)
+        if self._s.log.state.nodes[decision.node].failures != before:
+            self._s.clock.sleep(self._s.plan.policy.poll_s)
+
+    def _mark(self, decision: Decision) -> None:
+        log = self._s.log
+        match decision:
+            case StartStep(node=node, step=step, service=service):
+                log.write(
+                    "step.started", f"{step} of {service or node}", node=node, service=service, data={"step": step}
+                )
+            case FinishStep(node=node, step=step, service=service, outcome=outcome, data=data):
+                words = {**data, "step": step, "outcome": outcome}
+                log.write("step.finished", f"{step}: {outcome}", node=node, service=service, data=words)
+            case ProveRestart(node=node, identity=identity):
+                before = log.state.nodes[node].identity_before
+                words = {"identity_before": before, "identity_after": identity}
+                log.write("restart.done", f"{node} was restarted: {before} → {identity}", node=node, data=words)
+            case HaltRun(reason=reason, remedy=remedy, lost=lost):
+                log.write("run.stopping", reason, node=log.state.in_hand, data={"remedy": remedy, "lost": lost})
+            case FinishNode(node=node, outcome=outcome):
+                self._finish_node(node, outcome)
+            case _:
+                raise InvariantBroken("I9", f"nobody performs {decision}")
+
+    def _finish_node(self, node: str, outcome: str) -> None:
+        state = self._s.log.state.nodes[node]
+        end_s = state.ready_s if state.ready_s is not None else self._s.clock.at_s()
+        out_s = round(end_s - state.out_s, 1) if state.out_s is not None else 0.0
+        words = {"outcome": outcome, "out_of_service_s": out_s}
+        self._s.log.write("node.finished", f"{node}: {outcome}", node=node, data=words)
+
+    # --- what is told ------------------------------------------------------------------------------------------
+
+    def _tell_signals(self) -> None:
+        for name in self._s.orders.untold():
+            self._s.log.write("signal", f"{name} came", data={"name": name})
+
+    def _tell_gates(self, node: str, verdicts: tuple[Verdict, ...]) -> None:
+        """Each gate's answer, where it is another than the last one told."""
+        for verdict in verdicts:
+            key = f"{node}/{verdict.gate}/{verdict.reason if not verdict.allowed else ''}"
+            if self._gates_told.get(key) is verdict.allowed and not verdict.allowed:
+                continue
+            self._gates_told[key] = verdict.allowed
+            words = {
+                "gate": verdict.gate,
+                "allowed": verdict.allowed,
+                "reason": verdict.reason,
+                "remedy": verdict.remedy,
+                "all_allowed": all(v.allowed for v in verdicts),
+            }
+            self._s.log.write("gate.checked", verdict.reason, node=node, data=words)
+
+    def _wait(self, wait: Wait) -> None:
+        if any(not verdict.allowed for verdict in wait.verdicts):
+            assert wait.node is not None
+            self._tell_gates(wait.node, tuple(v for v in wait.verdicts if not v.allowed))
+        self._tell_wait(wait)
+        poll_s = self._s.plan.policy.poll_s
+        pause_s = min(poll_s, QUICK_POLL_S) if wait.quick else poll_s
+        if wait.next_s is not None:
+            pause_s = min(pause_s, max(wait.next_s, 0.01))
+        self._s.clock.sleep(pause_s)
+
+    def _tell_wait(self, wait: Wait) -> None:
+        at_s = self._s.clock.at_s()
+        what, shown = f"{wait.node}/{wait.step}/{wait.service}/{wait.reason}", repr(wait.reading)
+        same_wait, same_reading, told_s = what == self._waited[0], shown == self._waited[1], self._waited[2]
+        if same_wait and at_s - told_s < (WAITING_EVERY_S if same_reading else 1.0):
+            return
+        self._waited = (what, shown, at_s)
+        left = f", {wait.left_s:.0f} s left" if wait.left_s is not None else ""
+        words = {
+            "step": wait.step,
+            "for": wait.reason,
+            "reading": dict(wait.reading),
+            "left_s": None if wait.left_s is None else round(wait.left_s, 1),
+        }
+        self._s.log.write(
+            "step.waiting", f"waiting for {wait.reason}{left}", node=wait.node, service=wait.service, data=words
+        )
+
+    # --- what a look settles -----------------------------------------------------------------------------------
+
+    def _settle_doubts(self, now: Readings) -> None:
+        """A write without an outcome, whose state is read now, has its outcome."""
+        hand = self._s.log.state.hand
+        for member, to in dict(hand.in_doubt).items() if hand is not None else ():
+            seat = now.member(member)
+            if isinstance(seat, SeatReading) and seat.admin is to:
+                self._s.log.about("write.done", member, f"{member.seat} reads {to.value}", to=to.value, seen="later")
+
+    def _note_command_end(self, now: Readings) -> None:
+        hand = self._s.log.state.hand
+        if hand is None or hand.restart_exit_s is not None or hand.restart not in (Restart.INTENT, Restart.BEGUN):
+            return
+        if isinstance(now.restart, RestartReading) and now.restart.finished:
+            words = {"exit_status": now.restart.exit_status, "output": now.restart.output[-2000:]}
+            message = f"the restart command of {hand.name} exited {now.restart.exit_status}"
+            self._s.log.write("restart.ended", message, node=hand.name, data=words)
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def _halt(self, reason: str) -> None:
+        if self._s.log.state.halt is None:
+            self._s.log.write("run.stopping", reason, node=self._s.log.state.in_hand, data={"remedy": ""})
+
+    def _stop_writing(self, reason: str) -> None:
+        self._no_more_writes = reason
+        self._halt(reason)
+
+    def _intent_in_claim(self, record: Record) -> None:
+        """The journal is broken: the intent of a put-back is made durable in the claim, on the nodes."""
+        try:
+            self._s.keeper.change(doing=f"put back {record.node} ({record.message}); the journal is broken")
+        except ClaimError as error:
+            raise JournalError(f"{self._s.log.broken}; nor can the claim hold the intent: {error}") from error
+
+    def _end(self) -> Ending:
+        now = self._last_look()
+        setting = self._s
+        ending = judge(setting.plan, setting.log.state, now, mend=setting.mend, at_s=setting.clock.at_s())
+        ending = self._with_blocked(ending)
+        if setting.log.state.halt is not None and setting.log.state.halt.lost:
+            return ending  # whoever took over answers for the claim
+        if ending.exit_code in (0, 20) and not self._no_more_writes:
+            problems = setting.keeper.end()
+            if problems:
+                text = f"{ending.message} But the claim could not be ended: {'; '.join(problems)}. Then: {setting.mend}"
+                return _replaced(ending, "unknown", 40, text)
+            setting.log.write("claim.ended", "the claim was removed from every node")
+            return ending
+        setting.keeper.release(f"ended with {ending.exit_code}: {ending.outcome}")
+        setting.log.write("claim.changed", "the claim stays on the nodes, for recover")
+        return ending
+
+    def _last_look(self) -> Readings:
+        """Fresh readings; an endpoint that is silent is asked a few times more, unless the run must end at once."""
+        for turn in range(LAST_LOOKS):
+            now = self._observer.look(self._s.log.state, everything=True)
+            silent = any(isinstance(pool, Unread) for pool in now.pools.values())
+            if not silent or self._s.orders.order is Order.NOW or turn == LAST_LOOKS - 1:
+                break
+            self._s.clock.sleep(LAST_LOOK_EVERY_S)
+        return now
+
+    def _with_blocked(self, ending: Ending) -> Ending:
+        """Nodes that a takeover could not reach: their claims stay, and their members were not written."""
+        blocked = sorted(self._s.blocked - self._s.forgotten)
+        if not blocked:
+            return ending
+        names = ", ".join(blocked)
+        text = f"{ending.message} The claim on {names} could not be reached, and stays. To go on: {self._s.mend}"
+        code = max(ending.exit_code, 30) if ending.exit_code != 40 else 30
+        return _replaced(ending, "node-out", code, text)
+
+
+def _replaced(ending: Ending, outcome: str, code: int, message: str) -> Ending:
+    return Ending(outcome, code, message, ending.nodes, ending.left_out, ending.others, ending.unread)
+
+
+def longest_s(plan: Plan) -> float:
+    """The time that a run can't outlast whatever happens: every limit of every step, and then some."""
+    policy = plan.policy
+    per_node = sum(3 * s.timeout_s * 5 + s.linger_s * 5 for s in plan.services) + sum(
+        (policy.gate_timeout_s * 4, policy.put_back_timeout_s * 2, policy.soak_s * 2, policy.healthy_for_s * 2)
+    )
+    starts = sum(n.start_timeout_s + 2 * n.restart_timeout_s + n.start_timeout_s for n in plan.nodes)
+    return 3600.0 + per_node * max(1, len(plan.nodes)) + starts + policy.start_timeout_s

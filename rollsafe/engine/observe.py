@@ -1,0 +1,199 @@
+"""One look at the world: every question that matters now, side by side, each answer with the moment it was asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rollsafe.engine.claim import ClaimKeeper
+from rollsafe.engine.orders import Orders
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import PortError
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import HealthReading, IdentityReading, PoolReading, RestartReading, Unread
+from rollsafe.planner.readings import Budget, PoolKey, Readings, Watch
+from rollsafe.planner.state import NodeState, Restart, RunState
+from rollsafe.planner.watch import observe as watch_observe
+from rollsafe.ports import Balancer, HealthCheck, Restarter, World
+
+WITHIN_S = 1.5  # a look takes no longer; a slower answer comes with the next look, or is too old by then
+OLDEST_S = 2.0
+OTHERS_EVERY_S = 1.0  # the health of nodes that are not in hand is asked no more often
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    asked_s: float
+    value: Any
+
+
+class Observer:
+    """Keeps the streaks and what was read last; asks no more than the planner needs."""
+
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        clock: RunClock,
+        *,
+        keeper: ClaimKeeper | None,
+        orders: Orders,
+        budget: Callable[[], Budget],
+    ) -> None:
+        self._world = world
+        self._plan = plan
+        self._clock = clock
+        self._keeper = keeper
+        self._orders = orders
+        self._budget = budget
+        self._watch = Watch()
+        self._health: dict[tuple[str, str], _Answer] = {}
+        self._last_s: float | None = None
+        self._order_s = 0.0
+
+    def look(self, state: RunState, *, everything: bool = False) -> Readings:
+        """One look. `everything`: no answer of an earlier look is good enough."""
+        asked_s = self._clock.at_s()
+        hand = state.hand
+        questions: dict[Any, Callable[[], _Answer]] = {}
+        keys = sorted({(m.balancer, m.endpoint, m.pool) for m in self._plan.members})
+        for key in keys:
+            questions["pool", key] = self._pool(key)
+        for pair in self._health_due(state, everything=everything):
+            for index, check in enumerate(self._world.checks.get(pair, ())):
+                questions["health", pair, index] = self._asked(check)
+        if hand is not None and hand.restart in (Restart.INTENT, Restart.BEGUN):
+            questions["restart", hand.name] = self._progress(self._world.restarters[hand.name])
+        answers = self._world.gather(questions, WITHIN_S)
+        if self._claims_due(state, asked_s):
+            assert self._keeper is not None
+            self._keeper.read()
+        return self._readings(state, asked_s, keys, answers)
+
+    def _readings(
+        self, state: RunState, asked_s: float, keys: Sequence[PoolKey], answers: dict[Any, _Answer]
+    ) -> Readings:
+        ended_s = self._clock.at_s()
+        self._keep_health(answers)
+        restart, identity = self._of_hand(state.hand, answers)
+        order = self._orders.order
+        if order and not self._order_s:
+            self._order_s = asked_s
+        now = Readings(
+            at_s=asked_s,
+            wall=self._clock.wall(),
+            pools={key: self._pool_of(answers.get(("pool", key)), ended_s) for key in keys},
+            health=self._merged(ended_s),
+            claims=dict(self._keeper.views) if self._keeper is not None else {},
+            claims_at_s=self._keeper.read_at_s if self._keeper is not None else float("-inf"),
+            restart=restart,
+            identity=identity,
+            budget=self._budget(),
+            order=order,
+            order_s=self._order_s,
+        )
+        gap = self._gap(asked_s, ended_s)
+        self._last_s = ended_s
+        self._watch = watch_observe(self._plan, state, self._watch, now, gap=gap)
+        return replace(now, watch=self._watch)
+
+    def _gap(self, asked_s: float, ended_s: float) -> str:
+        """Why this look does not follow the last one without a break; empty where it does."""
+        limit_s = max(3 * self._plan.policy.poll_s, 1.0) + 0.5
+        if self._last_s is not None and asked_s - self._last_s > limit_s:
+            return f"nothing was looked at for {asked_s - self._last_s:.1f} s"
+        if ended_s - asked_s > WITHIN_S + limit_s:
+            return f"one look took {ended_s - asked_s:.1f} s"
+        return ""
+
+    # --- questions ---------------------------------------------------------------------------------------------
+
+    def _pool(self, key: PoolKey) -> Callable[[], _Answer]:
+        balancer: Balancer = self._world.balancers[key[0], key[1]]
+
+        def ask() -> _Answer:
+            asked_s = self._clock.at_s()
+            try:
+                return _Answer(asked_s, balancer.read(key[2]))
+            except PortError as error:
+                return _Answer(asked_s, Unread(str(error)))
+
+        return ask
+
+    def _asked(self, check: HealthCheck) -> Callable[[], _Answer]:
+        return lambda: _Answer(self._clock.at_s(), check.check())
+
+    def _progress(self, restarter: Restarter) -> Callable[[], _Answer]:
+        def ask() -> _Answer:
+            asked_s = self._clock.at_s()
+            progress: RestartReading | Unread
+            identity: IdentityReading | Unread
+            try:
+                progress = restarter.progress()
+            except PortError as error:
+                progress = Unread(str(error))
+            try:
+                identity = restarter.identity()
+            except PortError as error:
+                identity = Unread(str(error))
+            return _Answer(asked_s, (progress, identity))
+
+        return ask
+
+    def _health_due(self, state: RunState, *, everything: bool) -> list[tuple[str, str]]:
+        now_s = self._clock.at_s()
+        watched = state.in_hand if state.hand is not None and state.hand.stopped else None
+        due = []
+        for pair in self._world.checks:
+            if pair[0] not in self._plan.all_nodes:
+                continue
+            last = self._health.get(pair)
+            if everything or pair[0] == watched or last is None or now_s - last.asked_s >= OTHERS_EVERY_S:
+                due.append(pair)
+        return due
+
+    def _claims_due(self, state: RunState, asked_s: float) -> bool:
+        if self._keeper is None or state.mode == "recover":
+            return False
+        hand = state.hand
+        drained = hand is not None and not hand.stopped and all(d.outcome for d in hand.drains.values())
+        near_a_gate = hand is None or (drained and len(hand.drains) == len(self._plan.services))
+        age_s = asked_s - self._keeper.read_at_s
+        return age_s > 5.0 or (near_a_gate and age_s > 1.0)
+
+    # --- answers -----------------------------------------------------------------------------------------------
+
+    def _pool_of(self, answer: _Answer | None, now_s: float) -> PoolReading | Unread:
+        if answer is None:
+            return Unread(f"no answer within {WITHIN_S:g} s")
+        if now_s - answer.asked_s > WITHIN_S + OLDEST_S:
+            return Unread(f"its answer took {now_s - answer.asked_s:.1f} s")
+        value = answer.value
+        assert isinstance(value, PoolReading | Unread)
+        return value
+
+    def _keep_health(self, answers: dict[Any, _Answer]) -> None:
+        """All checks of a service must hold; the first that does not speaks for it, and a missing answer for none."""
+        answered: dict[tuple[str, str], list[_Answer]] = {}
+        for key, answer in answers.items():
+            if key[0] == "health":
+                answered.setdefault(key[1], []).append(answer)
+        for pair, given in answered.items():
+            failed = [answer for answer in given if not answer.value.healthy]
+            if failed or len(given) == len(self._world.checks[pair]):
+                self._health[pair] = failed[0] if failed else min(given, key=lambda answer: answer.asked_s)
+
+    def _merged(self, now_s: float) -> dict[tuple[str, str], HealthReading]:
+        limit_s = OLDEST_S + WITHIN_S + self._plan.policy.poll_s
+        return {pair: a.value for pair, a in self._health.items() if now_s - a.asked_s <= limit_s}
+
+    def _of_hand(
+        self, hand: NodeState | None, answers: dict[Any, _Answer]
+    ) -> tuple[RestartReading | Unread | None, IdentityReading | Unread | None]:
+        if hand is None:
+            return None, None
+        answer = answers.get(("restart", hand.name))
+        if answer is None:
+            late = Unread(f"no answer over SSH within {WITHIN_S:g} s")
+            return late, late
+        progress, identity = answer.value
+        return progress, identity

@@ -1,0 +1,162 @@
+"""Before the claim: is everything that a run needs there? One no, and the run is refused with nothing touched."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.observe import Observer
+from rollsafe.engine.orders import Orders
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import BalancerError, Refused, ShellError
+from rollsafe.model.cluster import Cluster
+from rollsafe.model.plan import Plan, PlannedStep
+from rollsafe.model.reading import PoolReading, ProbeSample, Unread
+from rollsafe.planner import gates
+from rollsafe.planner.expand import find_members, fine_nodes, make_plan, pools_of
+from rollsafe.planner.readings import Budget, PoolKey, Readings
+from rollsafe.planner.state import RunState
+from rollsafe.ports import Probe, World
+
+READ_TRIES = 3
+READ_WITHIN_S = 6.0
+REACH_WITHIN_S = 15.0
+PROBES_RUNNING = 5
+PROBE_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the command line chose."""
+
+    nodes: tuple[str, ...]
+    steps: tuple[PlannedStep, ...]
+    until: str | None = None
+    accept_outage: bool = False
+
+
+def read_pools(world: World, cluster: Cluster) -> dict[PoolKey, PoolReading | Unread]:
+    """Every pool on every endpoint, side by side; what did not answer is asked again, a few times."""
+    keys = list(pools_of(cluster))
+    pools: dict[PoolKey, PoolReading | Unread] = {}
+    for _ in range(READ_TRIES):
+        silent = [k for k in keys if not isinstance(pools.get(k), PoolReading)]
+        if not silent:
+            break
+        answers = world.gather({("read", k): _reader(world, k) for k in silent}, READ_WITHIN_S)
+        for key in silent:
+            pools[key] = answers.get(("read", key), Unread(f"no answer within {READ_WITHIN_S:g} s"))
+    return pools
+
+
+def _reader(world: World, key: PoolKey) -> Callable[[], PoolReading | Unread]:
+    def read() -> PoolReading | Unread:
+        try:
+            return world.balancers[key[0], key[1]].read(key[2])
+        except BalancerError as error:
+            return Unread(str(error))
+
+    return read
+
+
+def survey(world: World, cluster: Cluster, selection: Selection, clock: RunClock) -> tuple[Plan, Readings]:
+    """The plan from what the balancers show now, and one whole look. Raises Refused where a member can't be found."""
+    members, problems = find_members(cluster, read_pools(world, cluster))
+    if problems:
+        raise Refused("nothing was touched: " + "; ".join(problems))
+    plan = make_plan(
+        cluster,
+        members,
+        selection.nodes,
+        selection.steps,
+        until=selection.until,
+        accept_outage=selection.accept_outage,
+    )
+    observer = Observer(world, plan, clock, keeper=None, orders=Orders(), budget=Budget)
+    now = observer.look(RunState(), everything=True)
+    for _ in range(READ_TRIES):
+        if _complete(world, plan, now):
+            break
+        now = _patched(observer.look(RunState(), everything=True), now)
+    return plan, now
+
+
+def _complete(world: World, plan: Plan, now: Readings) -> bool:
+    asked = [pair for pair in world.checks if pair[0] in plan.all_nodes]
+    read = all(isinstance(pool, PoolReading) for pool in now.pools.values())
+    return read and all(pair in now.health for pair in asked)
+
+
+def _patched(now: Readings, before: Readings) -> Readings:
+    """A slow health check's answer counts, though it came with an earlier look."""
+    return replace(now, health={**before.health, **now.health})
+
+
+def check(world: World, plan: Plan, now: Readings, log: RunLog, clock: RunClock) -> tuple[str, ...]:
+    """Ask everything that must hold before the claim; returns the nodes that are fine now. Raises Refused."""
+    noes = []
+    for node in plan.nodes:
+        verdicts = gates.before_claim(plan, now, node.name)
+        for verdict in verdicts:
+            words = {
+                "gate": verdict.gate,
+                "allowed": verdict.allowed,
+                "reason": verdict.reason,
+                "remedy": verdict.remedy,
+            }
+            log.write("gate.checked", verdict.reason, node=node.name, data=words)
+        noes += [(node.name, v) for v in gates.refusals(verdicts)]
+    if noes:
+        reasons = dict.fromkeys(f"{node}: {v.gate}: {v.reason}" for node, v in noes)
+        remedy = next((v.remedy for _, v in noes if v.remedy), "")
+        raise Refused(f"nothing was touched: {'; '.join(reasons)}" + (f". To change it: {remedy}" if remedy else ""))
+    reach(world, plan)
+    ask_probes(world, clock)
+    return fine_nodes(plan, now)
+
+
+def reach(world: World, plan: Plan) -> None:
+    """Every live node over SSH: each of them gets a claim. Raises Refused naming all that can't be reached."""
+    answers = world.gather({("reach", node): _reacher(world, node) for node in plan.all_nodes}, REACH_WITHIN_S)
+    late = f"no answer over SSH within {REACH_WITHIN_S:g} s"
+    problems = {n: p for n in plan.all_nodes if (p := answers.get(("reach", n), late))}
+    if problems:
+        told = "; ".join(f"{node}: {problem}" for node, problem in problems.items())
+        raise Refused(f"nothing was touched: not every node can be reached over SSH: {told}")
+
+
+def _reacher(world: World, node: str) -> Callable[[], str]:
+    def ask() -> str:
+        try:
+            world.restarters[node].identity()
+        except ShellError as error:
+            return str(error)
+        return ""
+
+    return ask
+
+
+def ask_probes(world: World, clock: RunClock) -> None:
+    """Each probe must be good five times running. Raises Refused."""
+    for turn in range(PROBES_RUNNING):
+        if turn:
+            clock.sleep(PROBE_EVERY_S)
+        questions = {("probe", i): _prober(probe) for i, probe in enumerate(world.probes)}
+        answers = world.gather(questions, 60.0)
+        for key in questions:
+            sample = answers.get(key)
+            if sample is None or not sample.good:
+                said = _said(sample) if sample is not None else "no answer within 60 s"
+                raise Refused(
+                    f"nothing was touched: before the run a probe must be good {PROBES_RUNNING} times running, "
+                    f"and {said} (request {turn + 1})"
+                )
+
+
+def _prober(probe: Probe) -> Callable[[], ProbeSample]:
+    return lambda: probe.ask()
+
+
+def _said(sample: ProbeSample) -> str:
+    evidence = sample.evidence
+    what = evidence.detail or (f"HTTP {evidence.status}" if evidence.status is not None else "no answer")
+    return f"{sample.name} was not: {what} {evidence.excerpt}".strip()
