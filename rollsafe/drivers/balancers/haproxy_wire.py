@@ -38,7 +38,7 @@ class Wire:
         try:
             sock = self._open(deadline)
         except ShellError as error:
-            if self._parts.scheme != "ssh":
+            if self._parts.scheme != "ssh" or not hasattr(error, "forbidden"):  # the host itself was not reached
                 raise BalancerError(f"{self._where()}: {error}", effect=Effect.NONE) from error
             return self._checked_text(self._ask_after_refusal(line, deadline, error))
         except OSError as error:
@@ -65,6 +65,9 @@ class Wire:
         answer = bytearray()
         try:
             sock.settimeout(deadline.left())
+        except TimeoutError as error:  # an SSH connection is made outside of our limit
+            self._unreachable(error)
+        try:
             sock.sendall(line.encode() + b"\n")
             while chunk := _receive(sock, deadline):
                 answer += chunk
