@@ -1,0 +1,138 @@
+"""Simulated nodes: one JVM with every port of the node, a restart command, and a disk with the claim on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rollsafe.model.claim import ClaimRecord, Token
+from rollsafe.model.cluster import Node
+from rollsafe.model.reading import Evidence, HealthReading, IdentityReading, RestartReading
+from rollsafe.rehearsal.clock import Timeline
+
+LOCK_WAIT_S = 10.0  # how long a remote command waits for the node's lock
+EVER = float("inf")
+
+
+@dataclass(slots=True)
+class NodeTimes:
+    """How a node's restart goes, in seconds. From the command: the stop; from the new JVM's start: the rest."""
+
+    stops_after: float = 0.3  # the ports close and what is in flight is cut
+    starts_after: float = 3.0  # the new JVM begins; its identity is another one from here
+    command_takes: float = 4.0  # the node's lock is held so long
+    web_opens: float = 2.0  # answers STARTING from here
+    web_runs: float = 6.0  # answers RUNNING from here
+    scim_opens: float = 7.0
+
+
+@dataclass(slots=True)
+class SimNode:
+    """The truth about one node. Ports look at it through an operator; people and faults change it by hand."""
+
+    node: Node
+    timeline: Timeline
+    most_critical: str  # the service whose port opens last
+    times: NodeTimes = field(default_factory=NodeTimes)
+    ssh: str = "ok"  # ok, refused, hangs
+    restart_mode: str = "works"  # works, fails, stops (and never starts), hangs, nothing (exit 0 without a restart)
+    claim: ClaimRecord | None = None
+    claim_damaged: bool = False
+    claimed_by: str = ""  # the operator that wrote the claim last
+    claimed_at: float = 0.0  # when its epoch or holder changed last
+    locked_until: float = 0.0
+    jvm_since: float | None = -EVER
+    incarnation: int = 1
+    job_until: float = 0.0
+    job_finished: RestartReading = field(default_factory=lambda: RestartReading(finished=True, exit_status=0))
+    sick: list[tuple[float, float, str | None]] = field(default_factory=list)  # from, to, service (None: all)
+    stopped_by: str | None = None  # the operator whose restart stopped this JVM last
+    on_stop: Callable[["SimNode", str], None] = lambda _node, _by: None  # the ports close now
+    restarts: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    def answers(self, service: str, now: float | None = None) -> bool:
+        """Does the service really serve at this moment?"""
+        when = self.timeline.now if now is None else now
+        return self.well_since(service, when) is not None
+
+    def well_since(self, service: str, now: float) -> float | None:
+        """Since when the service has served without a break; None where it does not serve now."""
+        if self.jvm_since is None:
+            return None
+        since = self.jvm_since + (self.times.scim_opens if service == self.most_critical else self.times.web_runs)
+        if since > now:
+            return None
+        for start, end, which in self.sick:
+            if which in (None, service):
+                if start <= now < end:
+                    return None
+                if end <= now:
+                    since = max(since, end)
+        return since
+
+    def look(self, service: str) -> HealthReading:
+        """What the service's own check gets for an answer, asked of the node itself."""
+        now = self.timeline.now
+        if self.well_since(service, now) is not None:
+            state = "SCIM" if service == self.most_critical else "RUNNING"
+            return HealthReading(self.name, service, True, state, evidence=Evidence(200, state, 0.01))
+        started = self.jvm_since is not None and now >= self.jvm_since + self.times.web_opens
+        if started and service != self.most_critical:
+            sick = self.jvm_since is not None and now >= self.jvm_since + self.times.web_runs
+            state = "ERROR" if sick else "STARTING"
+            return HealthReading(self.name, service, False, state, not sick, Evidence(200, state, 0.01))
+        return HealthReading(self.name, service, False, "refused", evidence=Evidence(detail="refused"))
+
+    def identity(self) -> IdentityReading:
+        """Which JVM runs, as systemd would say it (the InvocationID changes when the new one starts)."""
+        job = self.timeline.now < self.job_until
+        state = "active" if self.jvm_since is not None else "inactive"
+        return IdentityReading(f"{self.name}-{self.incarnation}", job, "activating" if job else state)
+
+    def carries(self, token: Token) -> bool:
+        """Does the claim on this node carry exactly this token?"""
+        return self.claim is not None and self.claim.token == token
+
+    def restart(self, by: str) -> None:
+        """The restart's command runs, under the node's lock."""
+        now = self.timeline.now
+        self.restarts.append((now, by))
+        if self.restart_mode == "fails":
+            self.job_finished = RestartReading(True, 1, "Job for jira.service failed.")
+            return
+        if self.restart_mode == "nothing":
+            self.job_finished = RestartReading(True, 0)
+            return
+        takes = 3600.0 if self.restart_mode == "hangs" else self.times.command_takes
+        self.locked_until = self.job_until = now + takes
+        if self.restart_mode == "hangs":
+            self.job_finished = RestartReading(True, 1, "timed out")
+            return
+        works = self.restart_mode == "works"
+        self.job_finished = RestartReading(True, 0 if works else 1, "" if works else "jira.service: start failed")
+        self.timeline.after(self.times.stops_after, lambda: self.stop(by))
+        if works:
+            self.timeline.after(self.times.starts_after, self.start)
+
+    def progress(self) -> RestartReading:
+        """How far the command has come."""
+        return RestartReading(False) if self.timeline.now < self.job_until else self.job_finished
+
+    def stop(self, by: str) -> None:
+        """The ports close; whatever is in flight to them is cut."""
+        self.stopped_by = by
+        self.on_stop(self, by)
+        self.jvm_since = None
+
+    def start(self) -> None:
+        """A new JVM begins to start."""
+        self.jvm_since = self.timeline.now
+        self.incarnation += 1
+
+    def fall_ill(self, seconds: float, service: str | None = None) -> None:
+        """The service (None: all of them) answers nothing good for so long."""
+        now = self.timeline.now
+        self.sick.append((now, now + seconds, service))

@@ -1,0 +1,296 @@
+"""One operator's machine: its clock, its calls over the ports (each may fail or be its last), and its journal."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from rollsafe.errors import Effect, PortError
+from rollsafe.model.claim import Token
+from rollsafe.model.reading import PoolReading
+from rollsafe.model.record import Record
+from rollsafe.rehearsal.clock import START, Timeline
+from rollsafe.rehearsal.faults import TOLD, Crash, CrashPoint, Fault, Told, Way
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+EFFECTS = frozenset({"balancer.write", "claim.create", "claim.swap", "restarter.begin"})
+CALL_S = 0.01  # what a call that meets no fault takes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call over a port, as it was made: for enumerating the points of a run."""
+
+    index: int
+    site: str  # kind and target
+    records: int  # how many journal records there were before it
+    at_s: float
+
+
+@dataclass(slots=True)
+class Operator:
+    """Everything that belongs to one process of rollsafe and dies with it."""
+
+    name: str
+    clock: "OperatorClock"
+    faults: list[Fault] = field(default_factory=list)
+    crash: CrashPoint | None = None
+    pauses: dict[int, float] = field(default_factory=dict)  # call index -> seconds stopped just before its effect
+    trace: bool = False
+    dead: bool = False
+    calls: int = 0
+    effects: int = 0
+    log: list[Call] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    seen: dict[tuple[tuple[str, str], str], tuple[float, PoolReading]] = field(default_factory=dict)
+    wrote: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
+    token: Token | None = None  # what it wrote into a claim last
+    paused: bool = False
+    late: bool = False  # what happens now was sent long ago: it can't wait
+    paused_in_call: bool = False  # this very call was stopped between its last look and its effect
+    hooks: list[Callable[[Call], None]] = field(default_factory=list)
+    _aside_s: float | None = None  # set while one of several questions is asked: its own clock
+    _under_way: dict[Any, tuple[float, Any]] = field(default_factory=dict)  # key -> (ready at, answer)
+
+    def call(
+        self,
+        kind: str,
+        target: str,
+        do: Callable[[], T],
+        error: type[PortError],
+        *,
+        timeout_s: float,
+        reach: str = "ok",
+    ) -> T:
+        """Make one call. Raises `error` where it fails, Crash where the process dies of it."""
+        self.alive()
+        self.calls += 1
+        site = f"{kind} {target}"
+        made = Call(self.calls, site, len(self.records), self.clock.timeline.now)
+        if self.trace:
+            self.log.append(made)
+        for hook in self.hooks:
+            hook(made)
+        self.pass_time(CALL_S)
+        self.alive()
+        if reach != "ok":
+            raise self._unreachable(site, error, reach, timeout_s)
+        told = self._told(site)
+        if kind in EFFECTS:
+            self.effects += 1
+            self._die("effect", self.effects, after=False)
+        self._pause()
+        if told is None:
+            return self._after(kind, do())
+        return self._fail(kind, site, do, error, told, timeout_s)
+
+    def told(self, site: str) -> tuple[Way, Told] | None:
+        """The fault that strikes a call that never raises (a health check), if any."""
+        self.alive()
+        self.calls += 1
+        made = Call(self.calls, site, len(self.records), self.clock.timeline.now)
+        if self.trace:
+            self.log.append(made)
+        self.pass_time(CALL_S)
+        return self._told(site)
+
+    def alive(self) -> None:
+        """Raises Crash where the process is gone: the dead do nothing, whatever their `finally` says."""
+        if self.dead:
+            raise Crash(self.name)
+
+    def pass_time(self, seconds: float) -> None:
+        """Time that this process spends: on its own clock only, where several questions are asked at one moment."""
+        if self._aside_s is None:
+            self.clock.timeline.pass_time(seconds)
+        else:
+            self._aside_s += seconds
+
+    @property
+    def aside_s(self) -> float:
+        """How far the question that is being asked is ahead of the timeline."""
+        return self._aside_s or 0.0
+
+    def gather(self, questions: Mapping[K, Callable[[], T]], within_s: float) -> dict[K, T]:
+        """ports.Gather: all at the same moment, each on a clock of its own from here; the slowest sets the time.
+
+        An answer that takes longer than `within_s` is kept for a later call with the same key.
+        """
+        started = self.clock.timeline.now
+        answers: dict[K, T] = {}
+        longest = 0.0
+        for key, question in questions.items():
+            if key not in self._under_way:
+                answer, took = self.aside(question)
+                self._under_way[key] = (started + took, answer)
+            ready, answer = self._under_way[key]
+            longest = max(longest, ready - started)
+            if ready - started <= within_s:
+                del self._under_way[key]
+                answers[key] = answer
+        self.pass_time(min(longest, within_s))
+        self.alive()
+        return answers
+
+    def aside(self, question: Callable[[], T]) -> tuple[T, float]:
+        """Ask on a clock of its own that starts now; the answer, and how long it took."""
+        outer, self._aside_s = self._aside_s, 0.0
+        try:
+            answer = question()
+            return answer, self._aside_s
+        finally:
+            self._aside_s = outer
+
+    def append(self, record: Record) -> None:
+        """ports.JournalWriter: the record is durable when this returns."""
+        self.alive()
+        point = len(self.records) + 1
+        self._die("record", point, after=False)
+        self.records.append(record)
+        self._die("record", point, after=True)
+
+    def sleep(self, seconds: float) -> None:
+        """The clock's sleep; a dead process never wakes."""
+        self.alive()
+        self.pass_time(seconds)
+        self.alive()
+
+    def stop_for(self, seconds: float) -> None:
+        """The process is stopped for so long (SIGSTOP): it does nothing, its heart and its probes neither."""
+        self.paused = True
+        try:
+            self.clock.timeline.pass_time(seconds)
+        finally:
+            self.paused = False
+        self.alive()
+
+    def _told(self, site: str) -> tuple[Way, Told] | None:
+        for fault in self.faults:
+            if fault.strikes(self.calls, site):
+                return fault.way, TOLD[fault.way]
+        return None
+
+    def _pause(self) -> None:
+        self.paused_in_call = False
+        seconds = self.pauses.pop(self.calls, 0.0)
+        if seconds:
+            self.paused_in_call = True
+            self.stop_for(seconds)
+
+    def _die(self, kind: str, index: int, *, after: bool) -> None:
+        if self.crash == CrashPoint(kind, index, after):
+            self.dead = True
+            raise Crash(self.name)
+
+    def _after(self, kind: str, answer: T) -> T:
+        if kind in EFFECTS:
+            self._die("effect", self.effects, after=True)
+        return answer
+
+    def _unreachable(self, site: str, error: type[PortError], reach: str, timeout_s: float) -> PortError:
+        if reach == "hangs":
+            self.pass_time(timeout_s)
+            return error(f"{site}: no answer in {timeout_s:g} s", effect=Effect.UNKNOWN)
+        return error(f"{site}: connection refused", effect=Effect.NONE)
+
+    def _fail(
+        self,
+        kind: str,
+        site: str,
+        do: Callable[[], T],
+        error: type[PortError],
+        struck: tuple[Way, Told],
+        timeout_s: float,
+    ) -> T:
+        way, told = struck
+        answer: T | None = None
+        if way is Way.SLOW:
+            self.pass_time(told.waits * timeout_s)
+            return self._after(kind, do())
+        if told.done:
+            answer = do()
+        elif way is Way.LATE:
+            self.clock.timeline.after(timeout_s + 3.0, lambda: self._late(do))
+        self.pass_time(told.waits * timeout_s)
+        self._after(kind, answer)
+        raise error(f"{site}: {told.words}", effect=told.effect or Effect.UNKNOWN)
+
+    def _late(self, do: Callable[[], object]) -> None:
+        """What was sent long ago arrives after all; the answer reaches nobody."""
+        self.late = True
+        try:
+            do()
+        except PortError:
+            return
+        finally:
+            self.late = False
+
+
+class OperatorClock:
+    """What one operator's machine says the time is (ports.Clock). Faults: a wall clock that is set, a machine that
+    sleeps (its monotonic clock stands still), a process that is stopped (both clocks go on without it)."""
+
+    def __init__(self, timeline: Timeline, start: datetime = START) -> None:
+        self.timeline = timeline
+        self.start = start
+        self.wall_offset_s = 0.0
+        self.slept_s = 0.0
+        self.operator: Operator | None = None
+
+    def now(self) -> datetime:
+        """Wall time, UTC."""
+        return self.start + timedelta(seconds=self.timeline.now + self._aside_s() + self.wall_offset_s)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self.timeline.now + self._aside_s() - self.slept_s
+
+    def sleep(self, seconds: float) -> None:
+        """Pass the time. Raises Crash where the process dies meanwhile."""
+        if self.operator is None:
+            self.timeline.pass_time(seconds)
+        else:
+            self.operator.sleep(seconds)
+
+    def jump_wall(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self.wall_offset_s += seconds
+
+    def suspended(self, seconds: float) -> None:
+        """The whole machine sleeps for so long: only the wall clock moves."""
+        assert self.operator is not None
+        self.operator.stop_for(seconds)
+        self.slept_s += seconds
+
+    def _aside_s(self) -> float:
+        return 0.0 if self.operator is None else self.operator.aside_s
+
+
+class SimHeart:
+    """The claim's beat in its own rhythm (ports.Heart). It stops with its process, and stands still while that does."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._on = False
+
+    def start(self, beat: Callable[[], None], every_s: float) -> None:
+        """Begin to call `beat`."""
+        self._on = True
+        self._operator.clock.timeline.after(every_s, lambda: self._again(beat, every_s))
+
+    def stop(self) -> None:
+        """No more."""
+        self._on = False
+
+    def _again(self, beat: Callable[[], None], every_s: float) -> None:
+        operator = self._operator
+        if not self._on or operator.dead:
+            return
+        if not operator.paused:
+            try:
+                operator.aside(beat)
+            except Crash:
+                return  # the process died in its beat; what else it does, it does no more
+        operator.clock.timeline.after(every_s, lambda: self._again(beat, every_s))

@@ -1,0 +1,232 @@
+"""The outside observer: it knows the truth about the simulated cluster, and nothing of what rollsafe thinks.
+
+It watches every act and keeps what is wrong as values, with the invariant's name (design section 6). Nothing raises.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rollsafe.model.cluster import Cluster, Idle
+from rollsafe.model.reading import AdminState, Found
+from rollsafe.rehearsal.balancers import RELOAD, Request, SimEndpoint, SimSeat
+from rollsafe.rehearsal.clock import Timeline
+from rollsafe.rehearsal.nodes import SimNode
+from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.traffic import cut_by
+
+# What may lie between a reading and the act that rests on it: claims and gates are read, a slow call is waited for.
+GRACE_S = 15.0
+OUTWAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One invariant that did not hold."""
+
+    invariant: str
+    at_s: float
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.at_s:.1f} s: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that rollsafe did to the cluster."""
+
+    at_s: float
+    operator: str
+    what: str
+    node: str
+
+
+@dataclass(slots=True)
+class Outside:
+    """The history of one simulated cluster."""
+
+    cluster: Cluster
+    timeline: Timeline
+    nodes: Mapping[str, SimNode]
+    endpoints: Mapping[tuple[str, str], SimEndpoint]
+    violations: list[Violation] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    cuts: list[Request] = field(default_factory=list)
+    failures: list[tuple[float, str, str]] = field(default_factory=list)  # at, service, reason
+    least: dict[str, int] = field(default_factory=dict)  # service -> fewest members in service on any endpoint
+    hands: set[str] = field(default_factory=set)  # operators that have written or restarted anything
+    excused: set[str] = field(default_factory=set)  # operators whose one late write has been seen
+    _out_since: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
+    _reloaded_at: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def observe(self) -> None:
+        """Look at every member: who is in service now?"""
+        now = self.timeline.now
+        for key, endpoint in self.endpoints.items():
+            counts: dict[str, int] = {}
+            for pool, seats in endpoint.pools.items():
+                for seat in seats.values():
+                    serves = seat.takes_new() and seat.node.answers(seat.service, now)
+                    counts[seat.service] = counts.get(seat.service, 0) + serves
+                    if serves:
+                        self._out_since.pop((key, pool, seat.seat), None)
+                    else:
+                        self._out_since.setdefault((key, pool, seat.seat), now)
+            for service, count in counts.items():
+                self.least[service] = min(self.least.get(service, count), count)
+
+    def changed(self, endpoint: SimEndpoint, _seat: SimSeat, _before: AdminState, by: str) -> None:
+        """An admin state was set, by whomever."""
+        if by == RELOAD:
+            self._reloaded_at[endpoint.key] = self.timeline.now
+        self.observe()
+
+    def failed(self, service: str, reason: str) -> None:
+        """A client's request failed."""
+        self.failures.append((self.timeline.now, service, reason))
+
+    def stopped(self, node: SimNode, by: str) -> None:
+        """A JVM's ports close: what is cut?"""
+        now = self.timeline.now
+        required = {s.name for s in self.cluster.services if s.drain.idle is Idle.REQUIRED}
+        for endpoint in self.endpoints.values():
+            for request in cut_by(endpoint.seats(), node.name, now):
+                self.cuts.append(request)
+                reloaded = now - self._reloaded_at.get(endpoint.key, -1e9) < GRACE_S
+                if request.service in required and by in self.hands and not reloaded:
+                    self._broken("I3", f"the stop of {node.name} cut a {request.service} request in flight")
+
+    def writes(self, operator: Operator, endpoint: SimEndpoint, pool: str, seat: str, to: Found) -> None:
+        """rollsafe is about to write to a balancer."""
+        it = endpoint.pools[pool][seat]
+        what = f"{it.service} of {it.node.name} on {endpoint.url}: {it.admin.value} → {to.admin.value}"
+        self._acts(operator, what, it.node.name)
+        self._intended(operator, endpoint, it, to, what)
+        if it.admin is AdminState.READY and to.admin.out:
+            self._enough_others(it.node.name, what)
+            self._alone(it.node.name, what)
+            self._holds_the_claim(operator, what)
+        elif it.admin.out and to.admin is AdminState.READY:
+            self._ready_for_it(it.node, what)
+
+    def restarts(self, operator: Operator, node: SimNode) -> None:
+        """rollsafe is about to stop a node."""
+        what = f"restart of {node.name}"
+        self._acts(operator, what, node.name)
+        self._enough_others(node.name, what)
+        self._alone(node.name, what)
+        required = {s.name for s in self.cluster.services if s.drain.idle is Idle.REQUIRED}
+        for key, endpoint in self.endpoints.items():
+            for seat in endpoint.seats():
+                if seat.node is node:
+                    problem = self._read_out(operator, key, seat, idle=seat.service in required)
+                    if problem:
+                        self._broken("I3", f"{what}: {seat.service} on {endpoint.url} {problem}")
+        if not self._has_record(operator, "restart.intent", node.name):
+            self._broken("I5", f"{what} has no intent in the journal before it")
+
+    def _read_out(self, operator: Operator, key: tuple[str, str], seat: SimSeat, *, idle: bool) -> str:
+        at, reading = operator.seen.get((key, seat.pool), (-1e9, None))
+        if reading is None:
+            return "was never read"
+        if at < operator.wrote.get((key, seat.pool, seat.seat), -1e9):
+            return "was not read after the last write to it"
+        if self.timeline.now - at > GRACE_S:
+            return f"was read {self.timeline.now - at:.1f} s ago"
+        seen = next(row for row in reading.seats if row.seat == seat.seat)
+        if not seen.admin.out:
+            return f"was read {seen.admin.value}"
+        return f"was read with {seen.active} active" if idle and seen.active else ""
+
+    def _intended(self, operator: Operator, endpoint: SimEndpoint, seat: SimSeat, to: Found, what: str) -> None:
+        for record in reversed(operator.records):
+            data = record.data
+            if (
+                record.type == "write.intent"
+                and (record.balancer, record.endpoint) == endpoint.key
+                and (data.get("pool"), data.get("seat"), data.get("to")) == (seat.pool, seat.seat, to.admin.value)
+            ):
+                break
+        else:
+            self._broken("I5", f"{what} has no intent in the journal before it")
+        if not any(self._undo_holds(node, endpoint, seat) for node in self.nodes.values()):
+            self._broken("I5", f"{what}: no claim on any node says how it was found")
+
+    @staticmethod
+    def _undo_holds(node: SimNode, endpoint: SimEndpoint, seat: SimSeat) -> bool:
+        if node.claim is None:
+            return False
+        entries = node.claim.entries.get(seat.node.name, ())
+        where = (*endpoint.key, seat.pool, seat.seat)
+        return any((e.member.balancer, e.member.endpoint, e.member.pool, e.member.seat) == where for e in entries)
+
+    @staticmethod
+    def _has_record(operator: Operator, kind: str, node: str) -> bool:
+        return any(record.type == kind and record.node == node for record in reversed(operator.records))
+
+    def _enough_others(self, node: str, what: str) -> None:
+        """I1, on every endpoint of every pool: without this node, do enough others serve?"""
+        now = self.timeline.now
+        services = {service.name: service for service in self.cluster.services}
+        for key, endpoint in self.endpoints.items():
+            for pool, seats in endpoint.pools.items():
+                others = [seat for seat in seats.values() if seat.node.name != node]
+                if not others:
+                    continue
+                need = services[others[0].service].min_ready.of(len(others), len(seats))
+                out = [now - self._out_since.get((key, pool, s.seat), now) for s in others]
+                serve = sum(1 for seconds in out if seconds <= GRACE_S)
+                if serve < need:
+                    self._broken("I1", f"{what} with {serve} of {need} others in service in {pool} on {endpoint.url}")
+
+    def nodes_out_by_us(self) -> set[str]:
+        """Every node that rollsafe took out or stopped, and that is not back."""
+        out = {seat.node.name for endpoint in self.endpoints.values() for seat in endpoint.seats() if seat.out_by_us}
+        for node in self.nodes.values():
+            if node.stopped_by in self.hands and not self.well(node):
+                out.add(node.name)
+        return out
+
+    def well(self, node: SimNode) -> bool:
+        """Does every service of the node serve?"""
+        return all(node.answers(service.name) for service in self.cluster.services)
+
+    def _alone(self, node: str, what: str) -> None:
+        others = self.nodes_out_by_us() - {node}
+        if others:
+            self._broken("I2", f"{what} while {', '.join(sorted(others))} is out by rollsafe's hand")
+
+    def _holds_the_claim(self, operator: Operator, what: str) -> None:
+        now = self.timeline.now
+        for node in self.nodes.values():
+            mine = node.claim is not None and node.claimed_by == operator.name
+            fresh = node.claim is not None and now - node.claimed_at <= OUTWAIT_S
+            if mine or fresh:
+                continue
+            if operator.paused_in_call and operator.name not in self.excused:
+                self.excused.add(operator.name)
+                return
+            holder = f"is held by {node.claimed_by}" if node.claim is not None else "is gone"
+            self._broken("I6", f"{what} by {operator.name}, but the claim on {node.name} {holder}")
+            return
+
+    def _ready_for_it(self, node: SimNode, what: str) -> None:
+        """I4: healthy on every service, unbroken for as long as the policy says, unless it was never stopped."""
+        if node.stopped_by not in self.hands:
+            return
+        now, policy = self.timeline.now, self.cluster.policy
+        for service in self.cluster.services:
+            since = node.well_since(service.name, now)
+            if since is None:
+                fell = [start for start, end, _ in node.sick if start <= now < end]
+                if not fell or now - max(fell) > GRACE_S:
+                    self._broken("I4", f"{what} while {service.name} of {node.name} does not answer")
+            elif now - since < policy.healthy_for_s - policy.poll_s:
+                self._broken("I4", f"{what} after only {now - since:.1f} s of health of {service.name}")
+
+    def _acts(self, operator: Operator, what: str, node: str) -> None:
+        self.acts.append(Act(self.timeline.now, operator.name, what, node))
+        self.hands.add(operator.name)
+
+    def _broken(self, invariant: str, message: str) -> None:
+        self.violations.append(Violation(invariant, self.timeline.now, message))
