@@ -225,6 +225,8 @@ class ClaimKeeper:
                 return ClaimView(Ours.MISSING, "the claim file is gone")
             if self._is_ours(there.token):
                 return ClaimView(Ours.OURS)
+            if there.token.run == self.record.token.run and there.token.epoch < self.record.token.epoch:
+                return ClaimView(Ours.UNREAD, "its copy was not raised by our takeover")
             return ClaimView(Ours.OTHER, _describe(there))
 
         return view

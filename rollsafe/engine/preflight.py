@@ -10,7 +10,7 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, Refused, ShellError
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
-from rollsafe.model.reading import PoolReading, ProbeSample, Unread
+from rollsafe.model.reading import Member, PoolReading, ProbeSample, Unread
 from rollsafe.planner import gates
 from rollsafe.planner.expand import find_members, fine_nodes, make_plan, pools_of
 from rollsafe.planner.readings import Budget, PoolKey, Readings
@@ -58,12 +58,14 @@ def _reader(world: World, key: PoolKey) -> Callable[[], PoolReading | Unread]:
     return read
 
 
-def survey(world: World, cluster: Cluster, selection: Selection, clock: RunClock) -> tuple[Plan, Readings]:
-    """The plan from what the balancers show now, and one whole look. Raises Refused where a member can't be found."""
-    members, problems = find_members(cluster, read_pools(world, cluster))
-    if problems:
-        raise Refused("nothing was touched: " + "; ".join(problems))
-    plan = make_plan(
+def members_now(world: World, cluster: Cluster) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+    """The members that the balancers show now, and a sentence for each that can't be found or read."""
+    return find_members(cluster, read_pools(world, cluster))
+
+
+def plan_of(cluster: Cluster, members: tuple[Member, ...], selection: Selection) -> Plan:
+    """The plan for a selection."""
+    return make_plan(
         cluster,
         members,
         selection.nodes,
@@ -71,6 +73,14 @@ def survey(world: World, cluster: Cluster, selection: Selection, clock: RunClock
         until=selection.until,
         accept_outage=selection.accept_outage,
     )
+
+
+def survey(world: World, cluster: Cluster, selection: Selection, clock: RunClock) -> tuple[Plan, Readings]:
+    """The plan from what the balancers show now, and one whole look. Raises Refused where a member can't be found."""
+    members, problems = members_now(world, cluster)
+    if problems:
+        raise Refused("nothing was touched: " + "; ".join(problems))
+    plan = plan_of(cluster, members, selection)
     observer = Observer(world, plan, clock, keeper=None, orders=Orders(), budget=Budget)
     now = observer.look(RunState(), everything=True)
     for _ in range(READ_TRIES):
@@ -153,7 +163,7 @@ def ask_probes(world: World, clock: RunClock) -> None:
 
 
 def _prober(probe: Probe) -> Callable[[], ProbeSample]:
-    return lambda: probe.ask()
+    return probe.ask
 
 
 def _said(sample: ProbeSample) -> str:

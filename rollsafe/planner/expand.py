@@ -167,7 +167,7 @@ def _back(members: Sequence[Member], turn: _Turn) -> None:
 
 
 def _tcp(plan: Plan, now: Readings) -> list[str]:
-    told = {}
+    told: dict[str, None] = {}
     for member in plan.members:
         seat = now.member(member)
         if isinstance(seat, SeatReading) and seat.counts == "connections":

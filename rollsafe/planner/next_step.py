@@ -102,11 +102,7 @@ def _act(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: floa
     if hand.ready_s is not None:
         return _after_ready(plan, state, hand, now)
     if not hand.stopped:
-        if state.halt is not None:
-            return put_back.next_decision(plan, hand, now)
-        decision = drain.next_decision(plan, state, hand, now, at_s)
-        drained_by_hand = state.mode == "drain" and isinstance(decision, RestartNode)
-        return FinishNode(hand.name, "drained") if drained_by_hand else decision
+        return _untouched(plan, state, hand, now, at_s)
     if hand.counts_as_stopped and _nothing_left_to_do(plan, hand, now):
         return FinishNode(hand.name, "put back")
     if hand.restart in (Restart.FAILED, Restart.UNFENCED) and state.halt is None:
@@ -114,6 +110,15 @@ def _act(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: floa
     if _may_go_back(plan, hand, now):
         return put_back.next_decision(plan, hand, now)
     return restart.next_decision(plan, hand, now)
+
+
+def _untouched(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
+    """A node that was not stopped: drain it, or put it back at once where the run has halted."""
+    if state.halt is not None:
+        return put_back.next_decision(plan, hand, now)
+    decision = drain.next_decision(plan, state, hand, now, at_s)
+    drained_by_hand = state.mode == "drain" and isinstance(decision, RestartNode)
+    return FinishNode(hand.name, "drained") if drained_by_hand else decision
 
 
 def _nothing_left_to_do(plan: Plan, hand: NodeState, now: Readings) -> bool:

@@ -1,0 +1,314 @@
+"""The commands that change something, from the first question to the last line: run, resume, recover, and by hand."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rollsafe.engine import preflight, takeover
+from rollsafe.engine.claim import BEAT_EVERY_S, Blocked, ClaimKeeper, first_record
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.loop import Rollout, Setting
+from rollsafe.engine.orders import Orders
+from rollsafe.engine.preflight import Selection
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import ClaimError, Refused, ShellError
+from rollsafe.model.claim import ClaimRecord, Who
+from rollsafe.model.cluster import Cluster
+from rollsafe.model.plan import Plan, PlannedNode
+from rollsafe.model.reading import AdminState, Found, IdentityReading, ProbeSummary, SeatReading
+from rollsafe.planner.fold import found_data
+from rollsafe.planner.outcome import Ending
+from rollsafe.planner.readings import Budget, Readings
+from rollsafe.planner.state import Restart
+from rollsafe.ports import World
+
+LOCK_LOOK_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One execution of rollsafe over one cluster. `mend` is the command that puts back what may be left out."""
+
+    cluster: Cluster
+    world: World
+    clock: RunClock
+    log: RunLog
+    orders: Orders
+    who: Who
+    holder: str
+    mend: str
+    budget: Callable[[], Budget] = Budget
+    wait_for_lock_s: float = 0.0
+    forget: frozenset[str] = field(default_factory=frozenset)
+
+
+def run(session: Session, plan: Plan, now: Readings, mode: str = "run") -> Ending:
+    """The rolling restart of a plan whose readings were just taken. Modes `drain` and `restart`: one node by hand."""
+    _started(session, mode, [n.name for n in plan.nodes], plan)
+    return _closing(session, lambda: _run(session, plan, now))
+
+
+def _run(session: Session, plan: Plan, now: Readings) -> Ending:
+    fine = preflight.check(session.world, plan, now, session.log, session.clock)
+    keeper = _claim(session, now)
+    if isinstance(keeper, Ending):
+        return keeper
+    session.log.write("claim.made", f"the claim is ours on all {len(plan.all_nodes)} nodes", data={"fine": list(fine)})
+    return _roll(session, plan, keeper)
+
+
+def ready(session: Session, plan: Plan, now: Readings) -> Ending:
+    """One node by hand, back into service: healthy by our own checks first, then through the balancers' own."""
+    node = plan.nodes[0].name
+    _started(session, "ready", [node], plan)
+    return _closing(session, lambda: _ready(session, plan, now, node))
+
+
+def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
+    preflight.reach(session.world, plan)
+    keeper = _claim(session, now)
+    if isinstance(keeper, Ending):
+        return keeper
+    session.log.write("claim.made", "the claim is ours on every node", data={"fine": []})
+    entry = [
+        {
+            **found_data(member, Found(AdminState.READY)),
+            "wrote": [AdminState.DRAIN.value, AdminState.MAINT.value],
+        }
+        for member in plan.members_of(node)
+    ]
+    words = {"position": 1, "of": 1, "found": entry, "counts_as_stopped": True}
+    session.log.write("node.started", f"{node} goes back into service", node=node, data=words)
+    return _roll(session, plan, keeper)
+
+
+def resume(session: Session, plan: Plan, run_id: str, *, take_over: bool = False) -> Ending:
+    """Go on where a run stopped: its journal tells how far it came, its claim is taken over, the world is looked at."""
+    return _closing(session, lambda: _resume(session, plan, run_id, take_over=take_over))
+
+
+def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> Ending:
+    copies = takeover.read_copies(session.world)
+    if not copies.of(run_id):
+        raise Refused(f"run {run_id} has no claim on the cluster any more: it was ended or recovered; begin a new run")
+    if not take_over:
+        _refuse_if_alive(session, copies, run_id, "resume")
+    taken = takeover.take_over(session.world, session.clock, copies, run_id, session.who, session.holder)
+    if taken.blocked:
+        raise Refused(f"resume needs every node's claim: {_told(taken.blocked)}. Or: {session.mend}")
+    words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder}
+    session.log.write("run.resumed", f"{session.who.who} goes on with run {run_id}", data=words)
+    _settle_restart(session)
+    return _roll(session, plan, taken.keeper)
+
+
+def _settle_restart(session: Session) -> None:
+    """A restart that was in doubt: look. The raised epoch fences it off, so that it can't run any more."""
+    hand = session.log.state.hand
+    if hand is None or hand.restart not in (Restart.INTENT, Restart.BEGUN):
+        return
+    reading = _identity(session.world, hand.name)
+    if reading is None or reading.identity is None or reading.job:
+        return  # stopped, or on its way: the loop waits for the proof
+    if reading.identity != hand.identity_before:
+        words = {"identity_before": hand.identity_before, "identity_after": reading.identity}
+        session.log.write(
+            "restart.done", f"{hand.name} was restarted before the run stopped", node=hand.name, data=words
+        )
+        return
+    text = f"the restart of {hand.name} never ran, and is fenced off now"
+    session.log.write("restart.failed", text, node=hand.name, data={"effect": "none"})
+
+
+def _identity(world: World, node: str) -> IdentityReading | None:
+    try:
+        return world.restarters[node].identity()
+    except ShellError:
+        return None
+
+
+def recover(session: Session, *, run_id: str | None, wait_s: float, take_over: bool = False) -> Ending:
+    """Put back what an interrupted run left out, from any machine: the claim on the nodes tells what was found."""
+    _started(session, "recover", [], None)
+    return _closing(session, lambda: _recover(session, run_id, wait_s, take_over=take_over))
+
+
+def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: bool) -> Ending:
+    copies = takeover.read_copies(session.world)
+    runs = [r for r in copies.runs() if run_id in (None, r)]
+    if not runs:
+        return _nothing_to_recover(copies, run_id, session)
+    if not take_over:
+        _refuse_if_alive(session, copies, runs[0], "recover")
+    taken = takeover.take_over(session.world, session.clock, copies, runs[0], session.who, session.holder)
+    words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
+    text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
+    session.log.write("claim.made", text, data=words)
+    plan = recovery_plan(session, taken.keeper.record, wait_s)
+    ending = _roll(session, plan, taken.keeper, blocked=frozenset(taken.blocked))
+    more = f" There is another claim: rollsafe recover --run-id {runs[1]}" if len(runs) > 1 else ""
+    return replace(ending, message=ending.message + more)
+
+
+def _nothing_to_recover(copies: takeover.Copies, run_id: str | None, session: Session) -> Ending:
+    unread = {n: why for n, why in copies.unread.items() if n not in session.forget}
+    if unread:
+        text = f"there is no claim where it could be looked for, but {_told(unread)} could not be asked"
+        return Ending("unknown", 40, f"{text}. Again: {session.mend}", unread=tuple(unread))
+    what = f"no claim of run {run_id}" if run_id else "no claim"
+    return Ending("done", 0, f"nothing to do: there is {what} on any node, so nothing was left out")
+
+
+def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:
+    """The plan of going back: every node that was begun and may have been written to, with the members it had."""
+    selection = Selection(tuple(n.name for n in session.cluster.live_nodes), ())
+    members, _problems = preflight.members_now(session.world, session.cluster)
+    told = [e.member for entry in record.entries.values() for e in entry]
+    base = preflight.plan_of(session.cluster, tuple(dict.fromkeys([*told, *members])), selection)
+    begun = [n for n, entry in record.entries.items() if n == record.node_in_hand or any(e.wrote for e in entry)]
+    nodes = tuple(PlannedNode(n, wait_s, 0.0) for n in begun)
+    policy = replace(base.policy, start_timeout_s=wait_s)
+    return replace(base, nodes=nodes, policy=policy)
+
+
+# --- what they share -------------------------------------------------------------------------------------------
+
+
+def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: frozenset[str] = frozenset()) -> Ending:
+    session.world.heart.start(keeper.beat, BEAT_EVERY_S)
+    try:
+        setting = Setting(
+            session.world,
+            plan,
+            session.clock,
+            session.log,
+            keeper,
+            session.orders,
+            session.mend,
+            budget=session.budget,
+            blocked=blocked,
+            forgotten=session.forget,
+        )
+        return Rollout(setting).run()
+    finally:
+        session.world.heart.stop()
+
+
+def _claim(session: Session, now: Readings) -> ClaimKeeper | Ending:
+    """Claim every node, or say who stands in the way: 10, or 30 where a dead run left a node out."""
+    record = first_record(session.cluster.name, session.log.run, session.holder, session.who)
+    deadline_s = session.clock.at_s() + session.wait_for_lock_s
+    while True:
+        keeper = ClaimKeeper(session.world, session.clock, record)
+        try:
+            blocked = keeper.make()
+        except ClaimError as error:
+            raise Refused(f"nothing was touched: the cluster could not be claimed: {error}") from error
+        if blocked is None:
+            return keeper
+        if session.clock.at_s() >= deadline_s or session.orders.order:
+            return _met(session, blocked, now)
+        session.log.write("step.waiting", _waiting(blocked, deadline_s - session.clock.at_s()), node=blocked.node)
+        session.clock.sleep(LOCK_LOOK_EVERY_S)
+
+
+def _waiting(blocked: Blocked, left_s: float) -> str:
+    who = blocked.record.who
+    return f"waiting for the claim of {who.who} from {who.host} (run {blocked.record.token.run}), {left_s:.0f} s left"
+
+
+def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
+    record = blocked.record
+    alive = takeover.lives(session.world, session.clock, record.token.run)
+    text = takeover.describe(record, alive=alive)
+    if alive:
+        return Ending("refused", 10, f"nothing was touched: {text}. Wait for it (--wait-for-lock 30m), or look: status")
+    newest = takeover.read_copies(session.world)
+    highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
+    left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(highest, now)]
+    if left:
+        names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
+        message = f"{names} is out of service by a dead run: {text}. To put it back: {session.mend}"
+        return Ending("node-out", 30, message, left_out=tuple(left))
+    return Ending("refused", 10, f"nothing was touched: {text}. To clear it: {session.mend}")
+
+
+def _refuse_if_alive(session: Session, copies: takeover.Copies, run_id: str, command: str) -> None:
+    if takeover.lives(session.world, session.clock, run_id):
+        told = takeover.describe(copies.highest(run_id), alive=True)
+        raise Refused(f"{told}. To take it over all the same: rollsafe {command} --take-over")
+
+
+def _started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | None) -> None:
+    words: dict[str, Any] = {
+        "cluster": session.cluster.name,
+        "nodes": list(nodes),
+        "services": [s.name for s in session.cluster.services],
+        "who": session.who.who,
+        "host": session.who.host,
+        "pid": session.who.pid,
+        "reason": session.who.reason,
+        "url": session.who.url,
+        "mode": mode,
+        "estimate_s": None if plan is None else round(plan.node_estimate_s * len(plan.nodes), 1),
+    }
+    session.log.write("run.started", f"{mode} of {session.cluster.name}", data=words)
+
+
+def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
+    """Probes around the body, and `run.finished` after it, whatever happens."""
+    session.world.watch.start()
+    try:
+        ending = body()
+    except Refused as error:
+        ending = Ending("refused", 10, str(error))
+    finally:
+        summaries = session.world.watch.summaries()
+        session.world.watch.stop()
+    finish(session.log, session.clock, ending, summaries)
+    return ending
+
+
+def finish(log: RunLog, clock: RunClock, ending: Ending, summaries: Sequence[ProbeSummary]) -> None:
+    """The last record: exactly the contract's fields."""
+    words = {
+        "outcome": ending.outcome,
+        "exit_code": ending.exit_code,
+        "nodes": {name: dict(node) for name, node in ending.nodes.items()},
+        "services": services_data(summaries),
+        "duration_s": round(clock.at_s(), 1),
+        "left_out": [dict(entry) for entry in ending.left_out],
+        "others": [dict(entry) for entry in ending.others],
+    }
+    log.write("run.finished", ending.message, data=words)
+
+
+def services_data(summaries: Sequence[ProbeSummary]) -> dict[str, dict[str, Any]]:
+    """What the probes saw, one entry for each service (several probes of one service are added up)."""
+    services: dict[str, dict[str, Any]] = {}
+    for seen in summaries:
+        entry = services.setdefault(seen.service, {"probes": 0, "failed": 0, "longest_outage_s": 0.0})
+        entry["probes"] += seen.probes
+        entry["failed"] += seen.failed
+        entry["longest_outage_s"] = round(max(entry["longest_outage_s"], seen.longest_outage_s), 3)
+    for entry in services.values():
+        asked = entry["probes"]
+        entry["availability"] = round((asked - entry["failed"]) / asked, 6) if asked else None
+    return services
+
+
+def _told(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{node}: {why}" for node, why in reasons.items())
+
+
+def is_drained(plan: Plan, now: Readings, node: str) -> str:
+    """Why a node is not drained (every member out, 0 active); empty where it is."""
+    for member in plan.members_of(node):
+        seat = now.member(member)
+        if not isinstance(seat, SeatReading):
+            return f"{member} can't be read: {seat.reason}"
+        if not seat.admin.out:
+            return f"{member} reads {seat.admin.value}"
+        if seat.active:
+            return f"{member} has {seat.active} active"
+    return ""

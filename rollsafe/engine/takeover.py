@@ -1,0 +1,230 @@
+"""Meeting another's claim, and taking over a dead one's: raise, outwait, read again, write anew.
+
+No clocks are compared, and there is no time-out after which a claim may be ignored. A beat that stands still permits
+one thing, the takeover.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from rollsafe.engine.claim import READ_WITHIN_S, ClaimKeeper
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import ClaimError, Effect, Refused
+from rollsafe.model.claim import ClaimRecord, Token, Who
+from rollsafe.model.reading import SeatReading, Unread
+from rollsafe.planner.readings import Readings
+from rollsafe.ports import World
+
+BEAT_WATCH_S = 15.0
+BEAT_LOOK_EVERY_S = 1.0
+OUTWAIT_S = 10.0  # a write of the old holder is sent within 10 s of its reading of the claim, or never
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Every node's copy as it was read; a node that did not answer has the reason instead."""
+
+    by_node: Mapping[str, ClaimRecord | Unread | None]
+
+    @property
+    def records(self) -> dict[str, ClaimRecord]:
+        """The copies there are, done ones left out."""
+        return {n: c for n, c in self.by_node.items() if isinstance(c, ClaimRecord) and not c.done}
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """The nodes that did not answer, and why."""
+        return {n: c.reason for n, c in self.by_node.items() if isinstance(c, Unread)}
+
+    def runs(self) -> tuple[str, ...]:
+        """The runs whose claims these are; one with something to undo comes first."""
+        ranked = sorted(self.records.values(), key=lambda r: (not r.entries, r.token.run))
+        return tuple(dict.fromkeys(r.token.run for r in ranked))
+
+    def of(self, run: str) -> dict[str, ClaimRecord]:
+        """The copies of one run."""
+        return {n: r for n, r in self.records.items() if r.token.run == run}
+
+    def highest(self, run: str) -> ClaimRecord:
+        """The copy that counts. Raises KeyError where the run has none."""
+        copies = self.of(run)
+        if not copies:
+            raise KeyError(run)
+        return max(copies.values(), key=lambda r: (r.token.revision, r.token.epoch))
+
+
+def read_copies(world: World) -> Copies:
+    """Every node's copy, side by side; a node that did not answer is asked once more."""
+    found: dict[str, ClaimRecord | Unread | None] = {}
+    for _ in range(2):
+        ask = [n for n in world.claims if n not in found or isinstance(found[n], Unread)]
+        answers = world.gather({("copy", n): _reader(world, n) for n in ask}, 3 * READ_WITHIN_S)
+        for node in ask:
+            found[node] = answers.get(("copy", node), Unread(f"no answer within {3 * READ_WITHIN_S:.0f} s"))
+    return Copies(found)
+
+
+def _reader(world: World, node: str) -> Callable[[], ClaimRecord | Unread | None]:
+    def read() -> ClaimRecord | Unread | None:
+        try:
+            return world.claims[node].read()
+        except ClaimError as error:
+            return Unread(str(error))
+
+    return read
+
+
+def lives(world: World, clock: RunClock, run: str) -> bool:
+    """Does the run's holder raise its beat? Watched for 15 s, or until it is seen to; a holder that has released its
+    claim says itself that it does nothing more."""
+    first = read_copies(world).of(run)
+    if not first or all(copy.released for copy in first.values()):
+        return False
+    deadline_s = clock.at_s() + BEAT_WATCH_S
+    while clock.at_s() < deadline_s:
+        clock.sleep(BEAT_LOOK_EVERY_S)
+        for node, copy in read_copies(world).of(run).items():
+            before = first.get(node)
+            if before is None or _moved(before, copy):
+                return True
+    return False
+
+
+def _moved(before: ClaimRecord, now: ClaimRecord) -> bool:
+    return now.beat > before.beat or now.token != before.token
+
+
+def describe(record: ClaimRecord, *, alive: bool) -> str:
+    """Who, where, since when, doing what, alive or dead."""
+    who = record.who
+    reason = f", reason: {who.reason}" if who.reason else ""
+    url = f", {who.url}" if who.url else ""
+    state = "its beat goes on: it lives" if alive else "its beat stands still: it is dead"
+    if record.released and not alive:
+        state = "it has ended"
+    return (
+        f"the cluster is claimed by {who.who} from {who.host} (pid {who.pid}, run {record.token.run}) since "
+        f"{who.since}, {record.doing or 'about to begin'}{reason}{url}; {state}"
+    )
+
+
+def left_behind(record: ClaimRecord, now: Readings) -> list[dict[str, str]]:
+    """What a dead run left out: members that read as it may have written them, and not as it found them."""
+    left = []
+    for entry in record.entries.values():
+        for told in entry:
+            seat = now.member(told.member)
+            if isinstance(seat, SeatReading) and seat.admin is not told.found.admin and seat.admin.value in told.wrote:
+                m = told.member
+                left.append(
+                    {
+                        "node": m.node,
+                        "service": m.service,
+                        "balancer": m.balancer,
+                        "endpoint": m.endpoint,
+                        "pool": m.pool,
+                        "member": m.seat,
+                        "state": seat.admin.value,
+                    }
+                )
+    return left
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A claim that is ours now. `blocked` nodes could not be raised, each with the reason."""
+
+    keeper: ClaimKeeper
+    record: ClaimRecord
+    blocked: Mapping[str, str]
+
+
+def take_over(world: World, clock: RunClock, copies: Copies, run: str, who: Who, holder: str) -> Taken:
+    """Raise the run's claim on every node that is reached, outwait its holder's last writes, and make it ours.
+
+    Raises Refused where another takes over at the same time.
+    """
+    theirs = copies.of(run)
+    epoch = max(c.token.epoch for c in theirs.values()) + 1
+    blocked = dict(copies.unread)
+    raised: dict[str, ClaimRecord] = {}
+    for node in sorted(theirs):
+        try:
+            raised[node] = _raise(world, node, theirs[node], epoch, holder)
+        except ClaimError as error:
+            blocked[node] = str(error)
+    if not raised:
+        raise Refused(f"no copy of the claim of run {run} could be raised: {blocked}")
+    clock_s = clock.at_s()
+    while clock.at_s() < clock_s + OUTWAIT_S:
+        clock.sleep(clock_s + OUTWAIT_S - clock.at_s())
+    return _write_anew(world, clock, run, Token(run, epoch, holder, 0), who, raised, blocked)
+
+
+def _raise(world: World, node: str, copy: ClaimRecord, epoch: int, holder: str) -> ClaimRecord:
+    """Raise one copy, only if run, epoch and holder are still what was read. The record stays in place."""
+    for _ in range(5):
+        token = replace(copy.token, epoch=epoch, holder=holder)
+        wanted = replace(copy, token=token)
+        try:
+            if world.claims[node].swap(copy.token, wanted):
+                return wanted
+        except ClaimError as error:
+            if error.effect is Effect.NONE:
+                raise
+        there = world.claims[node].read()
+        if there is not None and there.token.holder == holder and there.token.epoch == epoch:
+            return there
+        if there is None or _identity(there) != _identity(copy):
+            raise Refused(f"another takes over at the same time: the claim on {node} has changed; look with status")
+        copy = there
+    raise ClaimError(f"the claim on {node} changes under our hands")
+
+
+def _identity(record: ClaimRecord) -> tuple[str, int, str]:
+    return record.token.run, record.token.epoch, record.token.holder
+
+
+def _write_anew(
+    world: World,
+    clock: RunClock,
+    run: str,
+    token: Token,
+    who: Who,
+    raised: Mapping[str, ClaimRecord],
+    blocked: dict[str, str],
+) -> Taken:
+    """Read every copy again, take the highest, write it as a new revision on every raised node."""
+    again = read_copies(world)
+    for node in raised:
+        there = again.by_node.get(node)
+        if isinstance(there, Unread):
+            blocked[node] = there.reason
+        elif there is None or (there.token.epoch, there.token.holder) != (token.epoch, token.holder):
+            raise Refused(f"another took over while we waited: the claim on {node} has changed; look with status")
+    ours = {n: r for n in raised if n not in blocked and isinstance(r := again.by_node[n], ClaimRecord)}
+    if not ours:
+        raise Refused(f"no raised copy of the claim of run {run} can be read any more: {blocked}")
+    best = max(ours.values(), key=lambda r: r.token.revision)
+    keeper = ClaimKeeper(
+        world, clock, replace(best, token=replace(best.token, epoch=token.epoch, holder=token.holder), who=who)
+    )
+    keeper.tokens = {node: copy.token for node, copy in ours.items()}
+    keeper.change(released=False, done=False)
+    _make_missing(world, keeper, again, blocked)
+    return Taken(keeper, best, blocked)
+
+
+def _make_missing(world: World, keeper: ClaimKeeper, copies: Copies, blocked: dict[str, str]) -> None:
+    """A missing copy is made anew, here and only here."""
+    for node, copy in copies.by_node.items():
+        if copy is None or (isinstance(copy, ClaimRecord) and copy.done):
+            try:
+                if isinstance(copy, ClaimRecord):
+                    world.claims[node].swap(copy.token, None)
+                if world.claims[node].create(keeper.record):
+                    keeper.tokens[node] = keeper.record.token
+                else:
+                    blocked[node] = "another's claim has appeared there"
+            except ClaimError as error:
+                blocked[node] = str(error)
