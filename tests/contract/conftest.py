@@ -44,10 +44,23 @@ def no_ssh(_settings: object) -> object:
     raise AssertionError("nobody asked for SSH")
 
 
+_made: list[Balancer] = []
+
+
 def driver_of(kind: str, url: str, **endpoint: object) -> Balancer:
-    """A driver as assembly makes it."""
+    """A driver as assembly makes it; closed at the end of the test."""
     settings = EndpointSettings(url, **{"timeout_s": 3.0, **endpoint})
-    return make_balancer(BalancerSettings("lb", kind, (settings,)), settings, no_ssh)
+    _made.append(make_balancer(BalancerSettings("lb", kind, (settings,)), settings, no_ssh))
+    return _made[-1]
+
+
+@pytest.fixture(autouse=True)
+def _drivers_are_closed() -> Iterator[None]:
+    yield
+    while _made:
+        close = getattr(_made.pop(), "close", None)
+        if close is not None:
+            close()
 
 
 def secret(text: str) -> Secret:
@@ -107,7 +120,6 @@ def apache_stage(tmp_path: Path, nodes: tuple[Node, Node]) -> Iterator[Stage]:
     seats = (f"http://{first.address}", f"http://{second.address}")
     driver = driver_of("apache", product.manager)
     yield Stage("apache", product, driver, nodes, seats, "ROUTE=x.n1", product.manager)
-    driver.close()
     product.stop()
 
 
