@@ -230,7 +230,7 @@ ProxyPass /balancer-manager !
 """
 
 APACHE_MODULES = [
-    *("mpm_event", "authn_core", "authz_core", "authz_user", "authn_file", "auth_basic"),
+    *("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "authn_file", "auth_basic"),
     *("proxy", "proxy_http", "proxy_balancer", "slotmem_shm", "lbmethod_byrequests", "proxy_hcheck"),
 ]
 

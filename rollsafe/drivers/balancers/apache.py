@@ -127,10 +127,20 @@ class ApacheBalancer:
         self, method: str, url: str, server_name: str, deadline: Deadline, form: dict[str, str] | None = None
     ) -> Answer:
         headers = {"Referer": self._referer(server_name)} if server_name else {}
-        try:
-            answer = ask_bounded(
-                self._client, method, url, limit=PAGE_LIMIT, headers=headers, data=form, timeout_s=deadline.left()
+
+        def send() -> Answer:
+            limit_s = deadline.left()
+            return ask_bounded(
+                self._client, method, url, limit=PAGE_LIMIT, headers=headers, data=form, timeout_s=limit_s
             )
+
+        try:
+            try:
+                answer = send()
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                if method != "GET":
+                    raise
+                answer = send()  # httpd may close a connection that was kept (a graceful restart does): reads go again
         except httpx.HTTPError as error:
             raise self._failure(error) from error
         except TimeoutError as error:  # the time was used up by the questions before this one
