@@ -20,10 +20,14 @@ HEADER = (
     "agent_status,agent_code,agent_duration,check_desc,agent_desc,check_rise,check_fall,check_health,agent_rise,agent_fall,"
     "agent_health,addr,cookie,mode,algo,conn_rate,conn_rate_max,conn_tot,intercepted,dcon,dses,wrew,connect,reuse,"
     "cache_lookups,cache_hits,srv_icur,src_ilim,qtime_max,ctime_max,rtime_max,ttime_max,eint,idle_conn_cur,safe_conn_cur,"
-    "used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,agg_check_status,-,ss"
+    "used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,agg_check_status,-,"
+    "ssl_sess,ssl_reused_sess,ssl_failed_handshake,h2_headers_rcvd,h2_data_rcvd,h2_settings_rcvd,h2_rst_stream_rcvd,"
+    "h2_goaway_rcvd,h2_detected_conn_protocol_errors,h2_detected_strm_protocol_errors,h2_rst_stream_resp,h2_goaway_resp,"
+    "h2_open_connections,h2_backend_open_streams,h2_total_connections,h2_backend_total_streams,h1_open_connections,"
+    "h1_open_streams,h1_total_connections,h1_total_streams,h1_bytes_in,h1_bytes_out,h1_spliced_bytes_in,"
+    "h1_spliced_bytes_out,"
 )
 COLUMNS = HEADER.split(",")
-TAIL = 22  # columns without a name that 2.6.12 adds after the last
 FRONTEND, BACKEND, SERVER = 1, 2, 4  # bits of the type in `show stat`
 
 # The columns of a server that are 0 where nothing has happened.
@@ -178,7 +182,7 @@ class Runtime:
         facts: list[object] = [BACKEND_ID, self._backend.name, seat.sid, seat.name, seat.host]
         facts += [2 if seat.running else 0, seat.admin, 1, 1, int(time.monotonic() - seat.changed)]
         facts += [CHECKS[seat.check.status][0], UNKNOWN if seat.checking else seat.result, seat.health, check_state, 0]
-        facts += [0, 0, 0, "-", seat.port, "-", 0, 0, "-", "-", 0]
+        facts += [0, 0, "-", seat.port, "-", 0, 0, "-", "-", 0]
         return " ".join(str(fact) for fact in facts) + "\n"
 
     def _show_stat(self, words: list[str]) -> str:
@@ -248,5 +252,6 @@ class Runtime:
 
     def _row(self, cells: dict[str, object]) -> str:
         known: dict[str, object] = {"pxname": self._backend.name, "pid": 1, "iid": BACKEND_ID, "mode": "http", "-": "-"}
+        known |= dict.fromkeys(("ssl_sess", "ssl_reused_sess", "ssl_failed_handshake"), 0)
         known |= cells
-        return ",".join(str(known.get(column, "")) for column in COLUMNS[:-1]) + ",0" * 3 + "," * TAIL + "\n"
+        return ",".join(str(known.get(column, "")) for column in COLUMNS) + "\n"

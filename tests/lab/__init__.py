@@ -1,0 +1,1 @@
+"""The lab behaves like what it stands for."""
