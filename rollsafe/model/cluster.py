@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from rollsafe.model.secret import Secret
 from rollsafe.model.settings import (
     BalancerSettings,
     CheckSettings,
@@ -112,7 +113,7 @@ class Cluster:
     window: WindowRules | None = None
     claim_dir: str = "/var/tmp/rollsafe"  # noqa: S108 - the documented default on the node's own disk
     state: str | None = None
-    notify: tuple[str, ...] = ()
+    notify: tuple[Secret, ...] = ()  # Apprise addresses, which hold tokens
     typical_start_s: float = 300.0  # the product's usual start, for estimates before there is history
 
     @property

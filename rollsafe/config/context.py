@@ -1,0 +1,55 @@
+"""What all resolving needs: where a key stands, the folder its paths start at, and the secrets made so far."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rollsafe.config.problems import KeyPath, Problems
+from rollsafe.config.secrets import is_reference, make_secret
+from rollsafe.model.secret import Secret
+
+T = TypeVar("T")
+
+
+class Context:
+    """Collects problems, and turns texts into paths and secrets by the file that names them."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self._secrets: dict[tuple[Path, str], Secret] = {}
+
+    def file(self, path: KeyPath, text: str | None) -> str | None:
+        """The path that the key names, absolute: relative to the file that the key is in, `~` expanded."""
+        if text is None:
+            return None
+        try:
+            named = Path(text).expanduser()
+        except RuntimeError:
+            self.problems.error(path, f'"{text}" begins with ~ of a user that is not known here')
+            return text
+        return str(self._folder(path) / named)
+
+    def secret(self, path: KeyPath, text: str | None) -> Secret | None:
+        """The secret behind the key. One reference is one secret, so that a command runs once."""
+        if text is None:
+            return None
+        folder = self._folder(path)
+        if (folder, text) not in self._secrets:
+            made = self.attempt(path, lambda: make_secret(text, folder))
+            if made is None:
+                return None
+            self._secrets[folder, text] = made
+        if not is_reference(text):
+            self.problems.warn(path, "is a literal secret: keep it elsewhere and write env:NAME, file:PATH or the like")
+        return self._secrets[folder, text]
+
+    def attempt(self, path: KeyPath, make: Callable[[], T]) -> T | None:
+        """What `make` gives; its ValueError becomes a problem at the key."""
+        try:
+            return make()
+        except ValueError as error:
+            self.problems.error(path, str(error))
+            return None
+
+    def _folder(self, path: KeyPath) -> Path:
+        return self.problems.place(path)[1].file.absolute().parent

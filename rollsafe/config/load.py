@@ -1,0 +1,97 @@
+"""`load_inventory`: one or more files in, the cluster out; or every problem at once."""
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rollsafe.config.context import Context
+from rollsafe.config.explain import explain
+from rollsafe.config.fitting import check_fit
+from rollsafe.config.inventory import Inventory
+from rollsafe.config.merging import read_merged, report_empty
+from rollsafe.config.problems import KeyPath, Problems
+from rollsafe.config.resolve import resolve
+from rollsafe.errors import InvalidInput
+from rollsafe.model.cluster import Cluster
+
+DEFAULT = Path("inventory.yml")
+VARIABLE = "ROLLSAFE_INVENTORY"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An inventory that holds: the cluster, what should be known about it, and the files it came from."""
+
+    cluster: Cluster
+    warnings: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+
+def find_inventory(explicit: Sequence[Path] | None = None) -> tuple[Path, ...]:
+    """The files to read: those named, else $ROLLSAFE_INVENTORY, else ./inventory.yml. Raises InvalidInput for none."""
+    if explicit:
+        return tuple(explicit)
+    if named := os.environ.get(VARIABLE):
+        return (Path(named),)
+    if DEFAULT.exists():
+        return (DEFAULT,)
+    raise InvalidInput([f"no inventory: there is no {DEFAULT} here. Name one with -i PATH, or run `rollsafe init`."])
+
+
+def load_inventory(paths: Sequence[Path]) -> Loaded:
+    """The cluster that the files describe, later ones over earlier ones.
+
+    Raises InvalidInput with all problems, each `FILE:LINE: path.to.key: what is wrong, and what is allowed`.
+    """
+    document = read_merged(paths)
+    problems = Problems(document.places, document.file)
+    report_empty(document, problems)
+    context = Context(problems)
+    written = _shape(document.data, problems)
+    if written is None:
+        problems.stop_on_errors()
+        raise AssertionError("a shape that does not hold has errors")
+    cluster = resolve(context, written)
+    check_fit(problems, cluster)
+    problems.stop_on_errors()
+    return Loaded(cluster, tuple(problems.lines(problems.warnings)), tuple(paths))
+
+
+def _shape(data: dict[str, Any], problems: Problems) -> Inventory | None:
+    """The inventory as models; None where its shape doesn't hold."""
+    try:
+        return Inventory.model_validate(data)
+    except ValidationError as error:
+        broken = explain(error, Inventory, problems)
+    _look_further(data, broken, problems)
+    return None
+
+
+def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problems) -> None:
+    """What else is wrong, beside the broken keys: so that it is told now, and not after they are mended."""
+    pruned = copy.deepcopy(data)
+    for path in broken:
+        _prune(pruned, path, problems)
+    try:
+        written = Inventory.model_validate(pruned)
+    except ValidationError:
+        return  # something is missing: nothing more can be said for sure
+    more = Problems(problems.places, problems.home)
+    check_fit(more, resolve(Context(more), written))
+    # What is missing now may be what was pruned: near a broken key, only its own error counts.
+    near = {path[:2] for path in broken}
+    problems.errors += [item for item in more.errors if item.path and item.path[:2] not in near]
+
+
+def _prune(data: Any, path: KeyPath, problems: Problems) -> None:
+    spelled, _ = problems.place(path)
+    for part in spelled[:-1]:
+        items = data if isinstance(data, dict) else dict(enumerate(data)) if isinstance(data, list) else {}
+        data = items.get(part)
+    if isinstance(data, dict) and spelled:
+        data.pop(spelled[-1], None)
