@@ -56,6 +56,9 @@ class Connection(Protocol):
         """Let go of the file."""
 
 
+# Of a damaged file sqlite3 also raises what it met: text that is no UTF-8, a length that no memory can hold.
+_FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError, MemoryError, OverflowError)
+
 Connect = Callable[[Path], Connection]
 Rows = list[tuple[Any, ...]]
 
@@ -118,7 +121,7 @@ class Database:
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
+            except _FAILURES as error:
                 self._give_up()
                 raise trouble(error, self.file, doing) from error
             except BaseException:

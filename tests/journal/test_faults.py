@@ -1,0 +1,280 @@
+"""The k-th I/O fails, the disk is full, the file is cut short or has flipped bytes: never a wrong record, silently."""
+
+import os
+import random
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollsafe.errors import InvalidInput, JournalError
+from rollsafe.journal.database import connect
+from rollsafe.journal.store import Store, open_store
+from rollsafe.model.record import Record
+from tests.journal.conftest import STARTED, WHO, plan, record
+
+
+def sqlite_error(code: int, name: str) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(name)
+    error.sqlite_errorcode, error.sqlite_errorname = code, name
+    return error
+
+
+KINDS = {
+    "disk is full": lambda: sqlite_error(sqlite3.SQLITE_FULL, "SQLITE_FULL"),
+    "I/O error": lambda: sqlite_error(sqlite3.SQLITE_IOERR_FSYNC, "SQLITE_IOERR_FSYNC"),
+    "written to": lambda: sqlite_error(sqlite3.SQLITE_READONLY, "SQLITE_READONLY"),
+}
+
+
+class Faults:
+    """Counts statements; lets the k-th fail (and all later ones, where told), before or after it took effect."""
+
+    def __init__(self, kind: str, at: int, for_ever: bool, after: bool) -> None:
+        self.error, self.at, self.for_ever, self.after = KINDS[kind], at, for_ever, after
+        self.count = 0
+        self.armed = True
+
+    def connect(self, file: Path) -> "Faulty":
+        return Faulty(connect(file), self)
+
+    def hit(self) -> bool:
+        self.count += 1
+        return self.armed and (self.count == self.at or (self.for_ever and self.count > self.at))
+
+
+class Faulty:
+    """A connection behind a fault."""
+
+    def __init__(self, real: Any, faults: Faults) -> None:
+        self.real, self.faults = real, faults
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
+        hit = self.faults.hit()
+        if hit and not self.faults.after:
+            raise self.faults.error()
+        result = self.real.execute(sql, parameters)
+        if hit:
+            result.close()  # a statement that is not ended would hold its lock for as long as the traceback lives
+            raise self.faults.error()
+        return result
+
+    def close(self) -> None:
+        self.real.close()
+
+
+def scenario(store: Store, note: Callable[[Record], None]) -> None:
+    """A run that repeats each failed append once, as an engine may."""
+    try:
+        journal = store.start_run("r1", "jira-prod", plan(), WHO, STARTED)
+    except (JournalError, InvalidInput):
+        journal = store.continue_run("r1") if exists(store) else store.start_run("r1", "c", plan(), WHO, STARTED)
+    for seq in range(1, 4):
+        try:
+            journal.append(record(seq))
+        except JournalError:
+            journal.append(record(seq))
+        note(record(seq))
+
+
+def exists(store: Store) -> bool:
+    try:
+        return store.find("r1") == "r1"
+    except InvalidInput:
+        return False
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after the effect"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_io_fails_once(tmp_path: Path, kind: str, after: bool) -> None:
+    for k in range(1, 200):
+        url = f"sqlite:///{tmp_path}/{k}.db"
+        faults = Faults(kind, k, for_ever=False, after=after)
+        acknowledged: list[Record] = []
+        with Store.at(url, faults.connect) as store:
+            scenario(store, acknowledged.append)
+        with open_store(url) as store:
+            assert list(store.records("r1")) == acknowledged == [record(1), record(2), record(3)], f"fault {k}"
+        if faults.count < k:
+            break
+    assert 30 < k < 199, "the loop went on until a run met no more faults"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after the effect"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_io_fails_for_ever_after(tmp_path: Path, kind: str, after: bool) -> None:
+    for k in range(1, 200):
+        url = f"sqlite:///{tmp_path}/{k}.db"
+        faults = Faults(kind, k, for_ever=True, after=after)
+        acknowledged: list[Record] = []
+        failed = ""
+        with Store.at(url, faults.connect) as store:
+            try:
+                scenario(store, acknowledged.append)
+            except JournalError as error:
+                failed = str(error)
+        if not failed:
+            break
+        assert kind in failed
+        assert f"{k}.db" in failed
+        assert "rollsafe recover" in failed
+        with open_store(url) as store:
+            if exists(store):
+                found = list(store.records("r1"))
+                assert found[: len(acknowledged)] == acknowledged
+                assert len(found) <= len(acknowledged) + 1, "at most the one in doubt more"
+                assert store.verify("r1").ok
+            else:
+                assert acknowledged == []
+    assert 30 < k < 199
+
+
+FULL = """
+import signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from rollsafe.errors import JournalError
+from rollsafe.journal.store import open_store
+from tests.journal.conftest import STARTED, WHO, plan, record
+journal = open_store(sys.argv[1]).start_run("r1", "jira-prod", plan(), WHO, STARTED)
+for seq in range(1, 100000):
+    try:
+        journal.append(record(seq))
+    except JournalError as error:
+        print(error, flush=True)
+        break
+    print(seq, flush=True)
+"""
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/r.db"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, url], stdout=subprocess.PIPE, text=True, timeout=60, preexec_fn=limit, check=True
+    )
+    *acknowledged, error = done.stdout.splitlines()
+    assert len(acknowledged) > 5
+    assert "r.db" in error
+    assert "the disk is full" in error or "I/O error" in error
+    with open_store(url) as store:
+        found = list(store.records("r1"))
+    assert [r.seq for r in found][: len(acknowledged)] == [int(line) for line in acknowledged]
+    assert len(found) <= len(acknowledged) + 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_right_to_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with open_store(f"sqlite:///{tmp_path}/r.db") as store, pytest.raises(JournalError, match=r"r\.db.*rights"):
+        store.start_run("r1", "c", plan(), WHO, STARTED)
+    tmp_path.chmod(0o700)
+
+
+def test_a_path_that_can_not_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in ("file/r.db", "."):
+        with open_store(f"sqlite:///{tmp_path}/{path}") as store, pytest.raises(JournalError, match="rollsafe recover"):
+            store.start_run("r1", "c", plan(), WHO, STARTED)
+
+
+def test_a_file_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rollsafe.journal.database.BUSY_S", 0.2)
+    with open_store(f"sqlite:///{tmp_path}/r.db") as store:
+        journal = store.start_run("r1", "c", plan(), WHO, STARTED)
+        other = sqlite3.connect(store.file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="another process has held it"):
+            journal.append(record(1))
+        other.execute("ROLLBACK")
+        other.close()
+        journal.append(record(1))
+        assert list(store.records("r1")) == [record(1)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed journal of two runs, 12 pages or so, with nothing left in its WAL."""
+    folder = tmp_path_factory.mktemp("whole")
+    with open_store(f"sqlite:///{folder}/r.db") as store:
+        for run in ("r1", "r2"):
+            journal = store.start_run(run, "jira-prod", plan(), WHO, STARTED)
+            for seq in range(1, 31):
+                journal.append(record(seq, run))
+    assert sorted(f.name for f in folder.iterdir()) == ["r.db"]
+    return folder / "r.db"
+
+
+def outcome(file: Path) -> str:
+    """`right`, or the refusal; fails where a wrong record came silently."""
+    with open_store(f"sqlite:///{file}") as store:
+        try:
+            for run in ("r1", "r2"):
+                assert list(store.records(run)) == [record(seq, run) for seq in range(1, 31)], "a wrong record"
+                assert store.plan(run) == plan(), "a wrong plan"
+                store.continue_run(run)
+            for row in store.runs(5):
+                assert row.outcome == "damaged" or row.who == WHO, "a wrong row"
+        except (JournalError, InvalidInput):
+            return "refused"
+    return "right"
+
+
+def test_a_file_cut_short_is_refused(whole: Path, tmp_path: Path) -> None:
+    raw = whole.read_bytes()
+    for i, size in enumerate([*range(1, 600, 37), *range(600, len(raw), 997), len(raw) - 1]):
+        file = tmp_path / f"{i}.db"
+        file.write_bytes(raw[:size])
+        assert outcome(file) == "refused", f"cut to {size}"
+
+
+def test_flipped_bytes_never_give_a_wrong_record(whole: Path, tmp_path: Path) -> None:
+    raw = whole.read_bytes()
+    chance = random.Random(7)
+    seen = {"right": 0, "refused": 0}
+    for i in range(400):
+        damaged = bytearray(raw)
+        for _ in range(chance.choice([1, 1, 4, 64])):
+            damaged[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        file = tmp_path / f"{i}.db"
+        file.write_bytes(damaged)
+        seen[outcome(file)] += 1
+        file.unlink()
+    assert seen["refused"] > 200
+    assert seen["right"] > 0, "a flip in free space harms nobody"
+
+
+def test_a_damaged_wal_gives_the_truth_up_to_somewhere(tmp_path: Path) -> None:
+    """A killed writer's WAL ends where its checksums end: what is read is a true beginning of what was written."""
+    with open_store(f"sqlite:///{tmp_path}/r.db") as store:
+        journal = store.start_run("r1", "jira-prod", plan(), WHO, STARTED)
+        for seq in range(1, 31):
+            journal.append(record(seq))
+        for name in ("r.db", "r.db-wal"):
+            shutil.copy(tmp_path / name, tmp_path / f"copy-{name}")
+    main, wal = ((tmp_path / f"copy-{name}").read_bytes() for name in ("r.db", "r.db-wal"))
+    chance = random.Random(7)
+    lengths = set()
+    for i in range(60):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        damaged = bytearray(wal)
+        damaged[chance.randrange(len(wal))] ^= 1 << chance.randrange(8)
+        (folder / "r.db").write_bytes(main)
+        (folder / "r.db-wal").write_bytes(damaged if i % 2 else damaged[: chance.randrange(len(damaged))])
+        with open_store(f"sqlite:///{folder}/r.db") as copy:
+            try:
+                found = list(copy.records("r1"))
+            except (JournalError, InvalidInput):
+                continue
+            assert found == [record(seq) for seq in range(1, len(found) + 1)]
+            lengths.add(len(found))
+    assert len(lengths) > 3
