@@ -317,7 +317,8 @@ def _translated(step: Callable[[], T], late: type[Exception], broken: type[Excep
     try:
         return step()
     except TimeoutError as error:
-        raise late(str(error) or "timed out") from error
+        deadline = _deadline.get()
+        raise late(f"no whole answer within {deadline.seconds:g} s" if deadline else str(error)) from error
     except (OSError, EOFError, ShellError) as error:  # ShellError: the tunnel
         raise broken(str(error) or type(error).__name__) from error
 
