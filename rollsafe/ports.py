@@ -5,7 +5,7 @@ whether the call can have changed anything.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -156,3 +156,4 @@ class World:
     clock: Clock
     gather: Gather
     heart: Heart
+    rights: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # node -> raises PortError where one lacks

@@ -7,7 +7,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
-from rollsafe.errors import BalancerError, Refused, ShellError
+from rollsafe.errors import BalancerError, PortError, Refused
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
 from rollsafe.model.reading import Member, PoolReading, ProbeSample, Unread
@@ -138,7 +138,9 @@ def _reacher(world: World, node: str) -> Callable[[], str]:
     def ask() -> str:
         try:
             world.restarters[node].identity()
-        except ShellError as error:
+            if node in world.rights:
+                world.rights[node]()
+        except PortError as error:
             return str(error)
         return ""
 

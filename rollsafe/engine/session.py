@@ -312,3 +312,11 @@ def is_drained(plan: Plan, now: Readings, node: str) -> str:
         if seat.active:
             return f"{member} has {seat.active} active"
     return ""
+
+
+def nothing_to_do(session: Session, mode: str, message: str) -> Ending:
+    """A command that finds nothing to do says so, as every other ending is said."""
+    _started(session, mode, [], None)
+    ending = Ending("done", 0, message)
+    finish(session.log, session.clock, ending, ())
+    return ending

@@ -1,0 +1,144 @@
+"""The only place that names concrete drivers: an inventory goes in, a world of ports comes out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from rollsafe.clock import SystemClock
+from rollsafe.drivers.balancers import make_balancer
+from rollsafe.drivers.http import make_client
+from rollsafe.drivers.remote.claim_file import SshClaimFile
+from rollsafe.drivers.remote.restarter import SshRestarter
+from rollsafe.drivers.side_by_side import SideBySide, ThreadHeart
+from rollsafe.drivers.ssh.connection import SshPool
+from rollsafe.model.cluster import Cluster, Node
+from rollsafe.model.settings import CheckSettings, ProbeSettings, SshSettings
+from rollsafe.planner.budget import Spending, judge_budget
+from rollsafe.planner.readings import Budget, Level
+from rollsafe.ports import HealthCheck, World
+from rollsafe.probes.health import Dial, dial_directly, make_check
+from rollsafe.probes.http_probe import HttpProbe
+from rollsafe.probes.watch import Watch
+
+_LEVELS = {Spending.FINE: Level.FINE, Spending.HOLD: Level.HOLD, Spending.STOP: Level.STOP}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A cluster's ports, wired, and what a caller needs beside them."""
+
+    world: World
+    clock: SystemClock
+    watch: Watch
+    budget: Callable[[], Budget]
+    close: Callable[[], None]
+
+
+def assemble(cluster: Cluster, clock: SystemClock) -> Assembled:
+    """Wire the real thing. Nothing is connected to yet; connections are made when they are first used."""
+    stack = ExitStack()
+    pool = SshPool()
+    stack.callback(pool.close)
+    watch = Watch([(p, HttpProbe(p, _probe_client(p, pool, stack), clock)) for p in cluster.probes], clock)
+    restarters = {n.name: _restarter(cluster, n, pool) for n in cluster.live_nodes}
+    claims = {n.name: _claim_file(cluster, n, pool) for n in cluster.live_nodes}
+    world = World(
+        balancers={
+            (balancer.name, endpoint.url): make_balancer(balancer, endpoint, pool.get)
+            for balancer in cluster.balancers
+            for endpoint in balancer.endpoints
+        },
+        claims=claims,
+        restarters=restarters,
+        checks=_checks(cluster, pool, stack, clock),
+        probes=tuple(HttpProbe(p, _probe_client(p, pool, stack), clock) for p in cluster.probes),
+        watch=watch,
+        clock=clock,
+        gather=SideBySide(),
+        heart=ThreadHeart(),
+        rights={n.name: _rights(restarters[n.name], claims[n.name]) for n in cluster.live_nodes},
+    )
+    return Assembled(world, clock, watch, lambda: spent(cluster.probes, watch), stack.close)
+
+
+def spent(probes: Sequence[ProbeSettings], watch: Watch) -> Budget:
+    """The worst of the probes' budgets."""
+    judged = [judge_budget(p, summary) for p, summary in zip(probes, watch.summaries(), strict=False)]
+    if not judged:
+        return Budget()
+    worst = max(judged, key=lambda budget: _LEVELS[budget.spending])
+    return Budget(_LEVELS[worst.spending], worst.verdict.reason)
+
+
+def _rights(restarter: SshRestarter, claim: SshClaimFile) -> Callable[[], None]:
+    def ask() -> None:
+        restarter.may_restart()
+        claim.may_claim()
+
+    return ask
+
+
+def _restarter(cluster: Cluster, node: Node, pool: SshPool) -> SshRestarter:
+    return SshRestarter(pool.get(node.ssh), cluster.claim_dir, cluster.name, node.name, node.restart)
+
+
+def _claim_file(cluster: Cluster, node: Node, pool: SshPool) -> SshClaimFile:
+    return SshClaimFile(pool.get(node.ssh), cluster.claim_dir, cluster.name, node.name)
+
+
+def _checks(
+    cluster: Cluster, pool: SshPool, stack: ExitStack, clock: SystemClock
+) -> Mapping[tuple[str, str], Sequence[HealthCheck]]:
+    """One client for all plain HTTP checks: a client costs memory, and each question is a new connection anyway."""
+    clients: dict[tuple[object, ...], httpx.Client] = {}
+    checks: dict[tuple[str, str], list[HealthCheck]] = {}
+    for settings in cluster.checks:
+        key = (settings.scheme, settings.ca_file, settings.timeout_s, settings.via)
+        if settings.path is not None and key not in clients:
+            clients[key] = _check_client(settings, pool)
+            stack.callback(clients[key].close)
+        client = clients.get(key) if settings.path is not None else None
+        check = make_check(settings, client, _dial(settings.via, pool) or dial_directly, clock)
+        checks.setdefault((settings.node, settings.service), []).append(check)
+    return checks
+
+
+def _check_client(settings: CheckSettings, pool: SshPool) -> httpx.Client:
+    return make_client(
+        timeout_s=settings.timeout_s,
+        ca_file=settings.ca_file,
+        dial=_dial(settings.via, pool),
+        tls=settings.scheme == "https",
+        keepalive=False,
+    )
+
+
+def _probe_client(settings: ProbeSettings, pool: SshPool, stack: ExitStack) -> httpx.Client:
+    client = make_client(
+        timeout_s=settings.timeout_s,
+        ca_file=settings.ca_file,
+        dial=_dial(settings.via, pool),
+        connect_to=_address(settings.connect_to),
+        proxy=settings.proxy,
+        tls=urlsplit(settings.url).scheme == "https",
+        keepalive=False,
+    )
+    stack.callback(client.close)
+    return client
+
+
+def _dial(via: SshSettings | None, pool: SshPool) -> Dial | None:
+    if via is None:
+        return None
+    connection = pool.get(via)
+    return lambda host, port, timeout_s: connection.dial_tcp(host, port, timeout_s=timeout_s)
+
+
+def _address(connect_to: str | None) -> tuple[str, int] | None:
+    if connect_to is None:
+        return None
+    host, _, port = connect_to.rpartition(":")
+    return host.strip("[]"), int(port)

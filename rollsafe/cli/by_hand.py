@@ -1,0 +1,34 @@
+"""One node by hand: `drain`, `ready` and `restart` hold the claim and ask the gates, as a run does."""
+
+from dataclasses import replace
+
+from rollsafe.cli.common import DEFAULT_PLAYBOOK
+from rollsafe.cli.conduct import Options, ask_or_refuse
+from rollsafe.cli.rolling import Rolling
+from rollsafe.engine import session
+from rollsafe.engine.session import is_drained
+from rollsafe.errors import Refused
+
+QUESTIONS = {
+    "drain": "Take {node} of {cluster} out of service?",
+    "ready": "Put {node} of {cluster} back into service?",
+    "restart": "Restart {node} of {cluster}, which stays out of service?",
+}
+
+
+def by_hand(options: Options, mode: str, node: str, *, yes: bool) -> int:
+    """Drain, put back, or restart one node; returns the exit code."""
+    rolling = Rolling(options, DEFAULT_PLAYBOOK, (node,))
+    conductor = rolling.conductor
+    try:
+        plan, now = rolling.survey()
+        plan = replace(plan, policy=replace(plan.policy, soak_s=0.0))
+        if mode == "restart" and (why := is_drained(plan, now, node)):
+            raise Refused(f"nothing was touched: {node} is not drained: {why}. First: rollsafe drain {node}")
+        ask_or_refuse(QUESTIONS[mode].format(node=node, cluster=plan.cluster), yes=yes)
+    except Refused as error:
+        return conductor.refuse(error)
+    log = conductor.log(conductor.begin(plan))
+    if mode == "ready":
+        return conductor.conduct(log, lambda s: session.ready(s, plan, now))
+    return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))

@@ -1,0 +1,338 @@
+"""What run, resume, recover and the commands by hand share: listeners, journal, signals, reports, the exit code.
+
+The engine works on a thread of its own, so that the main thread can always hear a signal, and can end the process in
+time even where a call hangs.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rollsafe.assembly import Assembled, assemble
+from rollsafe.cli.common import Output, colours, now_touching, tell
+from rollsafe.cli.who import holder, run_id, who
+from rollsafe.clock import SystemClock
+from rollsafe.config.load import Loaded, find_inventory, load_inventory
+from rollsafe.config.secrets import resolve_all
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.orders import Orders
+from rollsafe.engine.runclock import RunClock
+from rollsafe.engine.session import Session, finish
+from rollsafe.errors import Refused
+from rollsafe.journal.store import Store, open_store
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import ProbeSample, ProbeSummary
+from rollsafe.model.record import Record
+from rollsafe.planner.outcome import Ending
+from rollsafe.planner.readings import Order
+from rollsafe.planner.state import RunState
+from rollsafe.ports import JournalWriter, Listener
+
+END_WITHIN_S = 4.2  # after SIGTERM or the second SIGINT the process ends within 5 s
+LOOK_EVERY_S = 0.1
+
+
+@dataclass(slots=True)
+class Options:
+    """The common options of the commands that change something."""
+
+    inventory: list[Path] | None = None
+    output: Output = Output.TEXT
+    verbose: int = 0
+    no_color: bool = False
+    reason: str = ""
+    run_id: str | None = None
+    events: Path | None = None
+    html: Path | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
+    json: Path | None = None
+    wait_for_lock_s: float = 0.0
+    forget: frozenset[str] = field(default_factory=frozenset)
+
+
+class Conductor:
+    """One execution: made before the first question to the cluster, closed after the last line."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = SystemClock()
+        self.loaded: Loaded = load_inventory(find_inventory(options.inventory))
+        for warning in self.loaded.warnings:
+            tell(f"warning: {warning}")
+        self.cluster = self.loaded.cluster
+        resolve_all(self.cluster)
+        self.who = who(options.reason, self.clock)
+        self.run = run_id(options.run_id, self.clock)
+        self.orders = Orders()
+        self.run_clock = RunClock(self.clock)
+        self.assembled: Assembled = assemble(self.cluster, self.clock)
+        self.mend = mend_command(self.loaded.paths)
+        self._listeners: list[Listener] = []
+        self._closers: list[Callable[[], None]] = []
+        self._kept: list[Record] = []
+        self._samples: tuple[ProbeSample, ...] = ()
+        self._stores: list[Store] = []
+
+    # --- the journal -------------------------------------------------------------------------------------------
+
+    def store(self) -> Store:
+        """The journal's store. Raises JournalError or InvalidInput."""
+        if not self._stores:
+            self._stores.append(open_store(self.cluster.state))
+        return self._stores[0]
+
+    def begin(self, plan: Plan | None) -> JournalWriter:
+        """A new run in the journal. Raises InvalidInput where its name is known, JournalError for a broken store."""
+        return self.store().start_run(self.run, self.cluster.name, plan, self.who, self.run_clock.stamp())
+
+    # --- conducting --------------------------------------------------------------------------------------------
+
+    def session(self, log: RunLog) -> Session:
+        """What the engine works with."""
+        return Session(
+            cluster=self.cluster,
+            world=self.assembled.world,
+            clock=self.run_clock,
+            log=log,
+            orders=self.orders,
+            who=self.who,
+            holder=holder(),
+            mend=self.mend,
+            budget=self.assembled.budget,
+            wait_for_lock_s=self.options.wait_for_lock_s,
+            forget=self.options.forget,
+        )
+
+    def log(self, journal: JournalWriter, *, state: RunState | None = None, first_seq: int = 1) -> RunLog:
+        """The run's log, with every listener that the options ask for."""
+        if not self._listeners:
+            self._listeners = self._make_listeners()
+        return RunLog(self.run, self.run_clock, journal, self._listeners, state=state, first_seq=first_seq)
+
+    def conduct(self, log: RunLog, work: Callable[[Session], Ending]) -> int:
+        """Let the engine work, hear signals meanwhile, and return the exit code. The last record is run.finished."""
+        now_touching()
+        self.assembled.watch.listen(_probe_teller(log))
+        endings: list[Ending] = []
+        failures: list[BaseException] = []
+        session = self.session(log)
+
+        def body() -> None:
+            try:
+                endings.append(work(session))
+            except BaseException as error:  # noqa: BLE001 - carried to the main thread, which ends with it
+                failures.append(error)
+
+        with _Signals(self.orders, self.clock):
+            thread = threading.Thread(target=body, name="engine", daemon=True)
+            thread.start()
+            self._await(thread, log)
+        if failures:
+            raise failures[0]
+        if not endings:
+            endings.append(self._forced(log))
+            self._finish_outputs(log)
+            _leave(endings[0].exit_code)
+        self._finish_outputs(log)
+        return endings[0].exit_code
+
+    def refuse(self, error: Refused) -> int:
+        """A refusal before the plan could be made: told, recorded and reported like every other ending."""
+        log = self.log(self.begin(None))
+        words = {"cluster": self.cluster.name, "mode": "run", "who": self.who.who, "host": self.who.host}
+        log.write("run.started", f"run of {self.cluster.name}", data={**words, "reason": self.who.reason})
+        finish(log, self.run_clock, Ending("refused", 10, str(error)), ())
+        self._finish_outputs(log)
+        return 10
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        for close in self._closers:
+            close()
+        self.assembled.close()
+        for store in self._stores:
+            store.close()
+
+    # --- within ------------------------------------------------------------------------------------------------
+
+    def _await(self, thread: threading.Thread, log: RunLog) -> None:
+        ordered_s: float | None = None
+        while thread.is_alive():
+            thread.join(LOOK_EVERY_S)
+            if self.orders.order is Order.NOW:
+                now_s = self.clock.monotonic()
+                ordered_s = ordered_s if ordered_s is not None else now_s
+                if now_s - ordered_s > END_WITHIN_S and not log.state.finished:
+                    return
+
+    def _forced(self, log: RunLog) -> Ending:
+        """The engine hangs in a call and there is no time left: say what is known."""
+        hand = log.state.hand
+        if hand is None and not log.state.nodes:
+            ending = Ending("stopped", 20, "stopped before any node was begun; nothing was taken out")
+        elif hand is not None and hand.stopped:
+            text = f"{hand.name} was stopped and is not back yet: it is out of service. To put it back: {self.mend}"
+            ending = Ending("node-out", 30, text, left_out=_left_out(log.state, self.mend))
+        else:
+            text = f"there was no time left to see every member as it was found. To look and mend: {self.mend}"
+            ending = Ending("unknown", 40, text, left_out=_left_out(log.state, self.mend))
+            if ending.left_out:
+                ending = replace(ending, outcome="node-out", exit_code=30)
+        finish(log, self.run_clock, ending, self._summaries())
+        return ending
+
+    def _summaries(self) -> tuple[ProbeSummary, ...]:
+        return self.assembled.watch.summaries()
+
+    def _make_listeners(self) -> list[Listener]:
+        from rollsafe.reporting.jsonl import JsonLines  # noqa: PLC0415 - only what is asked for is imported
+
+        listeners: list[Listener] = [_Keeper(self._kept)]
+        if self.options.output is Output.JSON:
+            lines = JsonLines(sys.stdout)
+            listeners.append(lines)
+            self._closers.append(lines.close)
+        else:
+            listeners.append(self._text_listener())
+        if self.options.events is not None:
+            events = JsonLines.to_file(self.options.events)
+            listeners.append(events)
+            self._closers.append(events.close)
+        return listeners
+
+    def _text_listener(self) -> Listener:
+        if colours(self.options.no_color) and os.environ.get("TERM") not in (None, "", "dumb"):
+            try:
+                from rollsafe.reporting.live import LiveView  # noqa: PLC0415 - rich only on a terminal
+            except ImportError:
+                pass
+            else:
+                live = LiveView()
+                self._closers.append(live.close)
+                return live
+        from rollsafe.reporting.lines import PlainLines  # noqa: PLC0415 - only what is asked for is imported
+
+        lines = PlainLines(sys.stdout, verbose=self.options.verbose > 0)
+        self._closers.append(lines.close)
+        return lines
+
+    def _finish_outputs(self, log: RunLog) -> None:
+        options = self.options
+        if options.html or options.junit or options.markdown or options.json:
+            from rollsafe.reporting.reports import ReportPaths, write_reports  # noqa: PLC0415 - Jinja2 only where asked
+
+            paths = ReportPaths(options.html, options.markdown, options.junit, options.json)
+            samples = self.assembled.watch.stop()
+            for problem in write_reports(paths, self._kept, samples):
+                tell(f"warning: {problem}")
+        if log.broken is not None:
+            tell(f"warning: the journal is incomplete: {log.broken}")
+        self.close()
+
+
+class _Keeper:
+    """Keeps the records for the reports."""
+
+    def __init__(self, kept: list[Record]) -> None:
+        self._kept = kept
+
+    def hear(self, record: Record) -> None:
+        self._kept.append(record)
+
+
+_ORDERS = {signal.SIGINT: Order.FINISH, signal.SIGHUP: Order.FINISH, signal.SIGTERM: Order.NOW}
+
+
+class _Signals:
+    """Signals become orders, as the contract says, as long as the engine works."""
+
+    def __init__(self, orders: Orders, clock: SystemClock) -> None:
+        self._orders = orders
+        self._clock = clock
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _ORDERS:
+            self._before[number] = signal.signal(number, self._hear)
+
+    def __exit__(self, *_: object) -> None:
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)  # what comes now comes after the last line
+
+    def _hear(self, number: int, _frame: object) -> None:
+        order = _ORDERS[signal.Signals(number)]
+        if number == signal.SIGINT and self._orders.order is not Order.NONE:
+            order = Order.NOW
+        self._orders.give(order, signal.Signals(number).name)
+        self._clock.wake()
+
+
+def _probe_teller(log: RunLog) -> Callable[[str, ProbeSummary, ProbeSample], None]:
+    def told(kind: str, summary: ProbeSummary, sample: ProbeSample) -> None:
+        if log.state.finished:
+            return
+        evidence = sample.evidence
+        words = {
+            "probe": sample.name,
+            "status": evidence.status,
+            "detail": evidence.detail,
+            "latency_s": round(sample.latency_s, 3),
+            "outage_s": round(summary.outage_s, 3),
+            "failed_in_a_row": summary.failed_in_a_row,
+        }
+        text = evidence.detail or (f"HTTP {evidence.status}" if evidence.status else kind)
+        log.write(f"probe.{kind}", text, service=sample.service, data=words)
+
+    return told
+
+
+def _left_out(state: RunState, mend: str) -> tuple[dict[str, str], ...]:
+    """What was last seen out by our hand, where there is no time to read again."""
+    return tuple(
+        {
+            "node": member.node,
+            "service": member.service,
+            "balancer": member.balancer,
+            "endpoint": member.endpoint,
+            "state": last.value,
+            "mend": mend,
+        }
+        for node in state.nodes.values()
+        for member, last in node.last_seen.items()
+        if last.out and not node.found[member].admin.out and node.outcome != "drained"
+    )
+
+
+def _leave(code: int) -> None:
+    """End at once: threads that hang in a call are not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def mend_command(paths: Sequence[Path]) -> str:
+    """The command that puts back what is out, to be typed as it is."""
+    default = len(paths) == 1 and paths[0] == Path("inventory.yml")
+    named = "" if default else "".join(f" -i {shlex.quote(str(path))}" for path in paths)
+    return f"rollsafe recover{named}"
+
+
+def ask_or_refuse(question: str, *, yes: bool) -> None:
+    """Ask, unless --yes was given. Without a terminal there is no question: it is refused."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused("nothing was touched: without a terminal nobody can be asked; give --yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused("nothing was touched: the question was answered with no")

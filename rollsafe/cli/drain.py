@@ -1,0 +1,31 @@
+"""`rollsafe drain NODE`: one node by hand."""
+
+from typing import Annotated
+
+import typer
+
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
+
+def drain(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The node's name in the inventory.")],
+    inventory: common.InventoryOption = None,
+    output: common.OutputOption = Output.TEXT,
+    yes: common.YesOption = False,
+    reason: common.ReasonOption = "",
+    events: common.EventsOption = None,
+    verbose: common.VerboseOption = 0,
+    log_file: common.LogFileOption = None,
+    no_color: common.NoColorOption = False,
+) -> int:
+    """Take one node out of service by hand: web first, SCIM last, with the gates of a run.
+
+    Example: rollsafe drain jira1 -i inventory.yml
+    """
+    common.begin(verbose, log_file)
+    from rollsafe.cli.by_hand import by_hand  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.cli.conduct import Options  # noqa: PLC0415
+
+    options = Options(inventory, output, verbose, no_color, reason, None, events)
+    return by_hand(options, "drain", node, yes=yes)

@@ -1,0 +1,61 @@
+"""`rollsafe recover`: put back what an interrupted run left out, from any machine."""
+
+from typing import Annotated
+
+import typer
+
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
+
+def recover(
+    inventory: common.InventoryOption = None,
+    output: common.OutputOption = Output.TEXT,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait", metavar="DURATION", show_default=False, help="How long a stopped node may take to be healthy."
+        ),
+    ] = None,
+    forget: Annotated[
+        str | None,
+        typer.Option("--forget", metavar="NODE", show_default=False, help="A machine that is gone for ever."),
+    ] = None,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Although the run's beat goes on.")] = False,
+    yes: common.YesOption = False,
+    reason: common.ReasonOption = "",
+    run_id: common.RunIdOption = None,
+    events: common.EventsOption = None,
+    html: common.HtmlOption = None,
+    junit: common.JunitOption = None,
+    markdown: common.MarkdownOption = None,
+    json: common.JsonOption = None,
+    verbose: common.VerboseOption = 0,
+    log_file: common.LogFileOption = None,
+    no_color: common.NoColorOption = False,
+) -> int:
+    """Put back what an interrupted run left out, as it was found, from this or any other machine.
+
+    Example: rollsafe recover -i inventory.yml --yes
+    """
+    common.begin(verbose, log_file)
+    from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.cli.rolling import duration_s  # noqa: PLC0415
+    from rollsafe.engine import session  # noqa: PLC0415
+    from rollsafe.errors import InvalidInput, Refused  # noqa: PLC0415
+
+    forgotten = frozenset(common.node_names(forget) or ())
+    options = Options(
+        inventory, output, verbose, no_color, reason, None, events, html, junit, markdown, json, forget=forgotten
+    )
+    conductor = Conductor(options)
+    unknown = sorted(forgotten - {n.name for n in conductor.cluster.nodes})
+    if unknown:
+        raise InvalidInput([f"--forget: there is no node {', '.join(unknown)}"])
+    wait_s = duration_s("--wait", wait) or conductor.cluster.policy.start_timeout_s
+    try:
+        ask_or_refuse(f"Put back whatever a run left out of {conductor.cluster.name}?", yes=yes)
+    except Refused as error:
+        return conductor.refuse(error)
+    log = conductor.log(conductor.begin(None))
+    return conductor.conduct(log, lambda s: session.recover(s, run_id=run_id, wait_s=wait_s, take_over=take_over))

@@ -1,0 +1,56 @@
+"""What `resume` does: find the run on the cluster and in the journal, fold its records, and go on."""
+
+from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
+from rollsafe.engine import session, takeover
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import InvalidInput, JournalError, Refused
+from rollsafe.model.plan import Plan
+from rollsafe.model.record import Record
+from rollsafe.planner.fold import fold
+
+
+def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bool) -> int:
+    """Go on with the run that the cluster's claim names (or `run_id`); returns the exit code."""
+    conductor = Conductor(options)
+    copies = takeover.read_copies(conductor.assembled.world)
+    claimed = [r for r in copies.runs() if run_id in (None, r)]
+    if run_id is not None and not claimed and not copies.unread:
+        return _nothing(conductor, run_id)
+    if not claimed:
+        unread = "; ".join(f"{n}: {why}" for n, why in copies.unread.items())
+        where = f"; these nodes could not be asked: {unread}" if unread else ""
+        return conductor.refuse(Refused(f"there is no claim to go on with{where}. A new window: rollsafe run"))
+    run = claimed[0]
+    try:
+        plan, records = _stored(conductor, run)
+        ask_or_refuse(f"Go on with run {run} of {conductor.cluster.name}?", yes=yes)
+    except (InvalidInput, JournalError) as error:
+        text = f"run {run} is not whole on this machine: {error}. From any machine: {conductor.mend}"
+        return conductor.refuse(Refused(text))
+    except Refused as error:
+        return conductor.refuse(error)
+    conductor.run = run
+    conductor.run_clock = RunClock(conductor.clock, records[-1].at_s if records else 0.0)
+    journal = conductor.store().continue_run(run)
+    log = conductor.log(journal, state=fold(records), first_seq=journal.last_seq + 1)
+    return conductor.conduct(log, lambda s: session.resume(s, plan, run, take_over=take_over))
+
+
+def _stored(conductor: Conductor, run: str) -> tuple[Plan, list[Record]]:
+    """The run's plan and records. Raises InvalidInput or JournalError where they can't be had whole."""
+    store = conductor.store()
+    plan = store.plan(run)
+    records = list(store.records(run))
+    if plan is None:
+        raise InvalidInput([f"run {run} was no rolling restart, so that there is nothing to go on with"])
+    here = {node.name for node in conductor.cluster.live_nodes}
+    if set(plan.all_nodes) != here:
+        raise InvalidInput([f"the inventory has other nodes ({', '.join(sorted(here))}) than the run's plan"])
+    return plan, records
+
+
+def _nothing(conductor: Conductor, run_id: str) -> int:
+    """`--run-id` of a run that left no claim: there is nothing to do, and that is fine."""
+    log = conductor.log(conductor.begin(None))
+    text = f"nothing to do: run {run_id} has no claim on any node"
+    return conductor.conduct(log, lambda s: session.nothing_to_do(s, "resume", text))
