@@ -32,6 +32,8 @@ class SimNode:
     timeline: Timeline
     most_critical: str  # the service whose port opens last
     times: NodeTimes = field(default_factory=NodeTimes)
+    next_times: NodeTimes | None = None  # from the next start on
+    restart_pending: float = 0.0  # a new JVM begins at this moment
     ssh: str = "ok"  # ok, refused, hangs
     restart_mode: str = "works"  # works, fails, stops (and never starts), hangs, nothing (exit 0 without a restart)
     claim: ClaimRecord | None = None
@@ -115,6 +117,7 @@ class SimNode:
         self.job_finished = RestartReading(True, 0 if works else 1, "" if works else "jira.service: start failed")
         self.timeline.after(self.times.stops_after, lambda: self.stop(by))
         if works:
+            self.restart_pending = now + self.times.starts_after
             self.timeline.after(self.times.starts_after, self.start)
 
     def progress(self) -> RestartReading:
@@ -129,6 +132,7 @@ class SimNode:
 
     def start(self) -> None:
         """A new JVM begins to start."""
+        self.times = self.next_times or self.times
         self.jvm_since = self.timeline.now
         self.incarnation += 1
 

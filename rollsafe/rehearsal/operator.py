@@ -42,6 +42,8 @@ class Operator:
     dead: bool = False
     calls: int = 0
     effects: int = 0
+    done: int = 0  # effects that took place
+    marks: list[tuple[str, int, bool, int, float]] = field(default_factory=list)  # where it could have died
     log: list[Call] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     seen: dict[tuple[tuple[str, str], str], tuple[float, PoolReading]] = field(default_factory=dict)
@@ -180,12 +182,15 @@ class Operator:
             self.stop_for(seconds)
 
     def _die(self, kind: str, index: int, *, after: bool) -> None:
+        if self.trace:
+            self.marks.append((kind, index, after, self.done, self.clock.timeline.now + self.aside_s))
         if self.crash == CrashPoint(kind, index, after):
             self.dead = True
             raise Crash(self.name)
 
     def _after(self, kind: str, answer: T) -> T:
         if kind in EFFECTS:
+            self.done += 1
             self._die("effect", self.effects, after=True)
         return answer
 

@@ -1,0 +1,196 @@
+"""Play one point: the run with its crash or fault, then recover from another machine, then recover once more."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from rollsafe.model.cluster import Cluster
+from rollsafe.model.record import Record
+from rollsafe.ports import World
+from rollsafe.rehearsal.clock import START
+from rollsafe.rehearsal.faults import Crash, Fault
+from rollsafe.rehearsal.happen import Event, happen, mend
+from rollsafe.rehearsal.judgement import Ended, judge
+from rollsafe.rehearsal.operator import Call, Operator
+from rollsafe.rehearsal.outside import Violation
+from rollsafe.rehearsal.points import Point
+from rollsafe.rehearsal.world import SimWorld
+
+RUN = "rehearsal"
+RECOVERIES = 3  # a recovery may meet the fault itself; once the faults are over, one must do
+LONGEST_S = 24 * 3600.0
+
+
+class Execute(Protocol):
+    """The engine, as the caller injects it: one command of an operator, to its last line."""
+
+    def __call__(self, mode: str, operator: Operator, world: World, run: str) -> Ended:
+        """`mode` is run, resume or recover. The operator is also the journal, and holds the records so far."""
+
+
+@dataclass(slots=True)
+class Played:
+    """What became of one point."""
+
+    point: Point
+    run_exit: int | None = None  # None: it died
+    recover_exits: list[int | None] = field(default_factory=list)
+    as_found: bool = False
+    least: dict[str, int] = field(default_factory=dict)
+    failed_requests: int = 0
+    cut_requests: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    message: str = ""
+    rejoined: bool = False
+    calls: int = 0
+
+    @property
+    def recovered(self) -> bool:
+        """Was a recovery needed?"""
+        return bool(self.recover_exits)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What every point is played on."""
+
+    cluster: Cluster
+    execute: Execute
+    seed: int = 0
+    start: datetime = START
+
+
+class _Actors:
+    """One point's simulated cluster, and everybody in it."""
+
+    def __init__(self, stage: Stage, point: Point, *, trace: bool) -> None:
+        self.stage = stage
+        self.point = point
+        self.sim = SimWorld(stage.cluster, stage.seed, start=stage.start)
+        self.first = self.sim.operator("runner", faults=point.fresh_faults(), crash=point.crash)
+        self.first.trace = trace
+        if point.event is not None:
+            self.first.hooks.append(_striker(self.sim, point.event))
+        self.found = self.sim.state()
+        self.played = Played(point)
+
+    def go(self, mode: str, operator: Operator) -> Ended | None:
+        """One command; None where the process died."""
+        try:
+            return self.stage.execute(mode, operator, self.sim.world(operator), RUN)
+        except Crash:
+            return None
+        finally:
+            operator.dead = True  # the process is over in any case
+
+    def restored(self) -> bool:
+        """Is every member as it was found, and every node well?"""
+        sim = self.sim
+        same = sim.as_found() if self._reloads() else sim.state() == self.found
+        return same and all(sim.outside.well(node) for node in sim.nodes.values())
+
+    def _reloads(self) -> bool:
+        event = self.point.event
+        return event is not None and event.kind == "the balancer reloads"
+
+
+def play(stage: Stage, point: Point) -> Played:
+    """Play one point to its end."""
+    return _play(_Actors(stage, point, trace=False))
+
+
+def trace(stage: Stage, point: Point, mode: str = "run") -> tuple[Played, Operator]:
+    """Play one point and keep its track: of the run, or of the recovery after it."""
+    actors = _Actors(stage, point, trace=mode == "run")
+    played = _play(actors, trace_recover=mode == "recover")
+    return played, actors.sim.operators[0 if mode == "run" else 1]
+
+
+def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
+    sim, played, first = actors.sim, actors.played, actors.first
+    ended = actors.go("run", first)
+    played.calls = first.calls
+    if ended is not None:
+        played.run_exit, played.message = ended.exit_code, ended.message
+        selected = [node.name for node in actors.stage.cluster.live_nodes]
+        played.violations += judge(sim.outside, first, ended, selected=selected)
+    played.violations += defects(first.records)
+    if ended is None or ended.exit_code in (30, 40) or not _clear(sim):
+        _recover(actors, trace_recover=trace_recover)
+    played.as_found = actors.restored()
+    if not played.as_found:
+        played.violations.append(Violation("I8", sim.timeline.now, f"not as found at the end: {_unlike(actors)}"))
+    played.violations += sim.outside.violations
+    played.least = dict(sim.outside.least)
+    played.cut_requests = len(sim.outside.cuts)
+    played.failed_requests = len(sim.outside.failures)
+    if sim.timeline.now > LONGEST_S:
+        played.violations.append(Violation("I9", sim.timeline.now, "it took more than a day"))
+    return played
+
+
+def _recover(actors: _Actors, *, trace_recover: bool) -> None:
+    """Somebody mends what broke, and calls recover from another machine, until it says 0; then once more."""
+    sim, played, point = actors.sim, actors.played, actors.point
+    sim.timeline.pass_time(30.0)
+    mend(sim)
+    sim.timeline.pass_time(30.0)
+    for turn in range(RECOVERIES):
+        crash = point.recover_crash if turn == 0 else None
+        faults = [Fault(f.way, f.at, f.site, f.times) for f in point.recover_faults] if turn == 0 else []
+        operator = sim.operator(f"recovery{turn + 1}", faults=faults, crash=crash)
+        operator.trace = trace_recover and turn == 0
+        ended = actors.go("recover", operator)
+        played.recover_exits.append(None if ended is None else ended.exit_code)
+        played.violations += defects(operator.records)
+        if ended is not None:
+            played.violations += judge(sim.outside, operator, ended)
+        if ended is not None and ended.exit_code == 0:
+            break
+        if ended is not None:
+            played.message = ended.message
+        if crash is None and not faults:
+            text = f"recover ended with {ended.exit_code if ended else 'a crash'}: {ended.message if ended else ''}"
+            played.violations.append(Violation("I8", sim.timeline.now, text))
+            return
+    _recover_once_more(actors)
+
+
+def _recover_once_more(actors: _Actors) -> None:
+    """I8: a second recover writes nothing."""
+    sim, played = actors.sim, actors.played
+    before = len(sim.outside.acts)
+    ended = actors.go("recover", sim.operator("recovery-again"))
+    if ended is None or ended.exit_code != 0 or len(sim.outside.acts) != before:
+        text = f"a second recover did not find everything done: {ended.message if ended else 'it died'}"
+        played.violations.append(Violation("I8", sim.timeline.now, text))
+
+
+def defects(records: list[Record]) -> list[Violation]:
+    """What the engine itself calls a defect."""
+    return [
+        Violation("defect", r.at_s, r.message)
+        for r in records
+        if ("defect" in r.message and r.type in ("warning", "run.stopping")) or "invariant broke" in r.message
+    ]
+
+
+def _clear(sim: SimWorld) -> bool:
+    """Does no claim stand?"""
+    return all(node.claim is None or node.claim.done for node in sim.nodes.values())
+
+
+def _unlike(actors: _Actors) -> str:
+    now = actors.sim.state()
+    unlike = [f"{k[3]} in {k[2]} on {k[1]} is {v}" for k, v in now.items() if v != actors.found[k]]
+    ill = [n.name for n in actors.sim.nodes.values() if not actors.sim.outside.well(n)]
+    return "; ".join(unlike + [f"{name} does not serve" for name in ill])
+
+
+def _striker(sim: SimWorld, event: Event) -> Callable[[Call], None]:
+    def strike(call: Call) -> None:
+        if call.index == event.at_call:
+            happen(sim, event)
+
+    return strike

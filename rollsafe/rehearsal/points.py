@@ -1,0 +1,197 @@
+"""The points of a rehearsal: every place at which a run can die or a call can fail, read off the faultless run.
+
+Points that can't differ are played once: crashes between the same two effects at the same moment; ways to fail that
+tell a driver the same thing with the same truth behind it; and, in the default mode, repeated looks of one wait.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from rollsafe.model.cluster import Cluster
+from rollsafe.rehearsal.faults import SINGLE_WAYS, TOLD, CrashPoint, Fault, Way
+from rollsafe.rehearsal.happen import EVENTS, Event
+from rollsafe.rehearsal.operator import EFFECTS, Call, Operator
+
+QUIET = frozenset({"step.waiting", "gate.checked"})  # records that come again and again while nothing changes
+SIGNS = frozenset({"claim.made", "claim.changed", "step.started", "step.finished", "write.done", "restart.begun"})
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One variation of the faultless run. `stands_for` counts the points that can't differ from it, with itself."""
+
+    kind: str  # crash, fault, event, pair, recover
+    where: str
+    crash: CrashPoint | None = None
+    faults: tuple[Fault, ...] = ()
+    event: Event | None = None
+    recover_crash: CrashPoint | None = None
+    recover_faults: tuple[Fault, ...] = ()
+    stands_for: int = 1
+
+    def fresh_faults(self) -> list[Fault]:
+        """The faults, unused."""
+        return [replace(fault) for fault in self.faults]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The faultless run, as the points need it."""
+
+    calls: tuple[Call, ...]
+    types: tuple[str, ...]  # of its records
+    nodes: tuple[str | None, ...]  # of its records
+    marks: tuple[tuple[str, int, bool, int, float], ...]  # kind, index, after, effects before, at: every crash point
+
+
+def track_of(operator: Operator) -> Track:
+    """Read off a traced run."""
+    return Track(
+        tuple(operator.log),
+        tuple(record.type for record in operator.records),
+        tuple(record.node for record in operator.records),
+        tuple(operator.marks),
+    )
+
+
+def crashes(track: Track) -> list[Point]:
+    """A crash before and after every journal record, and before and after every effect over a port."""
+    points: dict[tuple[int, float], Point] = {}
+    for kind, index, after, effects, at_s in track.marks:
+        same = (effects, at_s)
+        if same in points:
+            points[same] = replace(points[same], stands_for=points[same].stands_for + 1)
+            continue
+        crash = CrashPoint(kind, index, after)
+        points[same] = Point("crash", f"{crash} ({_record(track, kind, index)})", crash=crash)
+    return list(points.values())
+
+
+def faults(track: Track, cluster: Cluster, *, thorough: bool) -> list[Point]:
+    """Every call over a port failing in every way."""
+    points: list[Point] = []
+    seen: dict[tuple[object, ...], int] = {}
+    wanted = None if thorough else _ends(cluster, track)
+    for call in track.calls:
+        situation = _situation(track, call)
+        if wanted is not None and situation[1] not in wanted:
+            continue
+        key = (*situation[:1], call.site) if not thorough else (call.index,)
+        for ways in classes(call.site):
+            full = (*key, ways)
+            if full in seen:
+                at = seen[full]
+                points[at] = replace(points[at], stands_for=points[at].stands_for + len(ways))
+                continue
+            seen[full] = len(points)
+            where = f"{call.site}: {ways[0].value}, {situation[2]}"
+            points.append(Point("fault", where, faults=(Fault(ways[0], call.index),), stands_for=len(ways)))
+    return points
+
+
+def events(track: Track, cluster: Cluster, endpoints: Sequence[tuple[str, str]]) -> list[Point]:
+    """A thing that stays broken, or a reload, from each sign of progress of the first and the last node on."""
+    points: list[Point] = []
+    wanted = _ends(cluster, track)
+    done: set[int] = set()
+    for call in track.calls:
+        if call.records in done or call.records == 0 or track.types[call.records - 1] not in SIGNS:
+            continue
+        done.add(call.records)
+        node = track.nodes[call.records - 1]
+        if node not in wanted:
+            continue
+        hand = node or cluster.live_nodes[0].name
+        points += [
+            Point("event", f"{event}, {_after(track, call.records)}", event=replace(event, at_call=call.index))
+            for event in _events_for(hand, cluster, endpoints)
+        ]
+    return points
+
+
+def _events_for(hand: str, cluster: Cluster, endpoints: Sequence[tuple[str, str]]) -> list[Event]:
+    other = next((n.name for n in cluster.live_nodes if n.name != hand), hand)
+    targets = {"endpoint": [" ".join(key) for key in endpoints], "hand": [hand], "other": [other]}
+    return [Event(kind, target) for kind, scope in EVENTS.items() for target in targets[scope]]
+
+
+def pairs(track: Track, cluster: Cluster) -> list[Point]:
+    """Two calls failing in one run: the second is the next of its kind after the first."""
+    singles = faults(track, cluster, thorough=False)
+    sites = sorted({call.site for call in track.calls if _situation(track, call)[1] in _ends(cluster, track)})
+    points = []
+    for first in singles:
+        (fault,) = first.faults
+        for site in sites:
+            for ways in classes(site):
+                second = Fault(ways[0], fault.at + 1, site)
+                points.append(
+                    Point(
+                        "pair",
+                        f"{first.where}; then {site}: {ways[0].value}",
+                        faults=(fault, second),
+                        stands_for=first.stands_for * len(ways),
+                    )
+                )
+    return points
+
+
+def recoveries(crash: Point, track: Track) -> list[Point]:
+    """After one crash, the recovery itself dies at each of its effects, and each of its calls fails in each way."""
+    points: dict[tuple[object, ...], Point] = {}
+    for kind, index, after, effects, at_s in track.marks:
+        second = CrashPoint(kind, index, after)
+        where = f"{crash.where}, then recover dies {second}"
+        points.setdefault(
+            (effects, at_s), replace(crash, kind="recover", where=where, recover_crash=second, stands_for=1)
+        )
+    for call in track.calls:
+        for ways in classes(call.site):
+            where = f"{crash.where}, then in recover {call.site}: {ways[0].value}"
+            point = replace(
+                crash, kind="recover", where=where, recover_faults=(Fault(ways[0], call.index),), stands_for=1
+            )
+            points.setdefault((_situation(track, call)[0], call.site, ways), point)
+    return list(points.values())
+
+
+def classes(site: str) -> list[tuple[Way, ...]]:
+    """The ways to fail, those together that the caller can't tell apart and that leave the same truth."""
+    kind = site.partition(" ")[0]
+    groups: dict[tuple[object, ...], list[Way]] = {}
+    for way in SINGLE_WAYS:
+        told = TOLD[way]
+        effect = (told.effect is None) if kind == "check" else told.effect
+        done = told.done if kind in EFFECTS else None
+        groups.setdefault((effect, told.waits, done), []).append(way)
+    return [tuple(group) for group in groups.values()]
+
+
+def _situation(track: Track, call: Call) -> tuple[int, str | None, str]:
+    """Where the run stands at a call: the number of telling records, the node in hand, and words for people."""
+    telling = [i for i in range(call.records) if track.types[i] not in QUIET]
+    last = telling[-1] if telling else -1
+    node = track.nodes[last] if telling else None
+    return len(telling), node, _after(track, last + 1)
+
+
+def _after(track: Track, records: int) -> str:
+    if records == 0:
+        return "before the first record"
+    node = track.nodes[records - 1]
+    return f"after {track.types[records - 1]}" + (f" of {node}" if node else "")
+
+
+def _record(track: Track, kind: str, index: int) -> str:
+    if kind == "record" and index <= len(track.types):
+        node = track.nodes[index - 1]
+        return track.types[index - 1] + (f" of {node}" if node else "")
+    return "an effect over a port"
+
+
+def _ends(cluster: Cluster, track: Track) -> frozenset[str | None]:
+    """The first and the last node of the run, and what belongs to none."""
+    order = list(dict.fromkeys(node for node in track.nodes if node is not None))
+    names: Iterable[str] = order or [node.name for node in cluster.live_nodes]
+    listed = list(names)
+    return frozenset({None, listed[0], listed[-1]})
