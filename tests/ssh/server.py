@@ -128,6 +128,13 @@ def start_sshd(
     return sshd
 
 
+def fill(disk: Path) -> None:
+    """Write until no space is left on `disk`."""
+    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"x" * 4096):
+            pass
+
+
 def _path(stand_ins: Path) -> str:
     return f"{stand_ins}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 

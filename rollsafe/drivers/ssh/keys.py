@@ -110,7 +110,9 @@ class KeyRing:
         try:
             key = _copy(key)
             key.load_certificate(text)
-        except (paramiko.SSHException, ValueError, IndexError) as error:
+            if _certified_key(text) != key.asbytes():
+                raise ValueError("it is for another key")  # noqa: TRY301 - one sentence for all that can be off
+        except (paramiko.SSHException, ValueError, LookupError) as error:
             raise ShellError(
                 f"the certificate {certificate} does not fit the private key {name}: {error}", effect=Effect.NONE
             ) from error
@@ -187,6 +189,12 @@ def _pkcs8_as_openssh(text: str, passphrase: str | None) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     return made.decode()
+
+
+def _certified_key(text: str) -> bytes:
+    """The public key that a certificate speaks of, in its plain form."""
+    kind, data = text.split()[:2]
+    return _CLASSES[kind.removesuffix("-cert-v01@openssh.com")](data=base64.b64decode(data)).asbytes()
 
 
 def _copy(key: paramiko.PKey) -> paramiko.PKey:

@@ -1,0 +1,152 @@
+"""The scripts of a restart. None holds a single quote or a backslash, see script.py.
+
+A restart leaves three files beside the claim, named by run, epoch and revision: CLAIM.restart-KEY.begun, .out and
+.status. All are made under the lock. Where .begun is there and .status is not, the restart goes on as long as somebody
+holds the lock; where nobody does, it was cut off (the machine itself was restarted).
+"""
+
+# what: $mark and $state (none, running, ended, lost) of the restart KEY, or of the only one there is where KEY is empty
+_STATE = """
+find_mark() {
+  mark=
+  if [ -n "$1" ]; then mark=$file.restart-$1; return; fi
+  for one in "$file".restart-*.begun; do
+    if [ -e "$one" ]; then mark=${one%.begun}; fi
+  done
+}
+look() {
+  find_mark "$1"
+  status= state=none
+  if [ -z "$mark" ] || [ ! -e "$mark.begun" ]; then return; fi
+  state=running
+  if [ ! -e "$mark.status" ] && flock -n -o "$lock" true; then state=lost; fi
+  if [ -e "$mark.status" ]; then read -r status <"$mark.status"; state=ended; fi
+}
+"""
+
+# $1 expected first line; $2 key; $3 seconds to wait; $4 the command; $5 DETACHED; $6 INNER
+BEGIN = """
+need flock setsid sync head
+folder look || { answer fenced; exit 0; }
+no_link "$file" "$lock"
+{ setsid sh -c "$5" rollsafe "$file" "$1" "$2" "$3" "$mask" "$4" "$6" </dev/null 2>/dev/null & } | {
+  word=
+  IFS= read -r word
+  case $word in
+    begun | fenced | busy) answer "$word" ;;
+    failed*) fail "${word#failed }" ;;
+    *) unsure "the restart script ended without a word" ;;
+  esac
+}
+"""
+
+# It lives on without the SSH session: own session (setsid), no terminal, no stream of the channel.
+DETACHED = """
+trap "" HUP
+flock -o -w "$4" -E 75 "$1.lock" sh -c "$7" rollsafe "$@"
+case $? in
+  0) ;;
+  75) echo busy ;;
+  *) echo "failed the lock $1.lock could not be taken" ;;
+esac
+"""
+
+# Under the lock: compare, then act. flock -o keeps the lock's file to itself, so what the command starts has no part
+# in it. The answer goes out before the command starts; if nobody listens any more (PIPE), the restart goes on.
+INNER = """
+file=$1 expected=$2 mark=$1.restart-$3
+say() { trap "" PIPE; echo "$1"; trap - PIPE; }
+line=
+if [ -f "$file" ] && [ ! -L "$file" ]; then IFS= read -r line <"$file"; fi
+if [ "$line" != "$expected" ]; then say fenced; exit 0; fi
+if [ -e "$mark.begun" ]; then say begun; exit 0; fi
+rm -f "$file".restart-*
+if { : >"$mark.out" && echo "$$" >"$mark.begun" && sync "$mark.begun"; } 2>/dev/null; then :; else
+  rm -f "$mark.begun" "$mark.out"
+  say "failed nothing can be written beside $file: is the disk full, or read-only?"
+  exit 0
+fi
+say begun
+exec >/dev/null
+( umask "$5"; exec sh -c "$6" >>"$mark.out" 2>&1 </dev/null )
+code=$?
+echo "$code" >"$mark.new" && mv -f -T "$mark.new" "$mark.status"
+exit 0
+"""
+
+PROGRESS = (
+    _STATE
+    + """
+folder look || { answer none; exit 0; }
+no_link "$file" "$lock"
+look "$1"
+answer "$state"
+echo "$status"
+if [ -n "$mark" ] && [ -f "$mark.out" ]; then tail -c 4096 "$mark.out"; fi
+exit 0
+"""
+)
+
+# $1 the unit; systemctl(1): InvocationID is new for each start; Job is there only while one is pending
+UNIT_IDENTITY = (
+    _STATE
+    + """
+command -v systemctl >/dev/null 2>&1 || fail "there is no systemctl there: set restart.command and restart.identity"
+state=none
+if folder look; then no_link "$file" "$lock"; look ""; fi
+said=$(systemctl show "$1" -p LoadState -p InvocationID -p Job -p ActiveState -p SubState 2>&1) ||
+  fail "systemctl show $1 failed: $said"
+answer "$state"
+echo "$said"
+"""
+)
+
+# $1 the command; $2 the same with sudo, or empty
+COMMAND_IDENTITY = (
+    _STATE
+    + """
+bounded() { said=$( { asked "$1"; } 2>/dev/null </dev/null | head -c 8192 ); }
+asked() {
+  code=0
+  if command -v timeout >/dev/null 2>&1; then timeout 10 sh -c "$1" || code=$?; else sh -c "$1" || code=$?; fi
+  echo
+  echo "exit:$code"
+}
+state=none
+if folder look; then no_link "$file" "$lock"; look ""; fi
+bounded "$1"
+case $said in
+  *[![:space:]]*"exit:0") ;;
+  *) if [ -n "$2" ] && [ "$(id -u)" != 0 ]; then bounded "$2"; fi ;;
+esac
+answer "$state"
+echo "$said"
+"""
+)
+
+# $1 what sudo is asked about (empty: no sudo); $2 the unit (empty: a command); $3 the command's program
+MAY_RESTART = """
+need flock setsid sync head tail
+user=$(id -un)
+if [ -n "$2" ]; then
+  command -v systemctl >/dev/null 2>&1 || fail "there is no systemctl there: set restart.command and restart.identity"
+  case $(systemctl show "$2" -p LoadState 2>&1) in
+    LoadState=not-found*) fail "systemd there knows no unit $2: systemctl list-units --type=service shows the names" ;;
+    LoadState=masked*) fail "the unit $2 is masked there: systemctl unmask $2" ;;
+    LoadState=*) ;;
+    *) fail "systemctl there gives no answer about $2" ;;
+  esac
+elif [ -n "$3" ] && [ -z "$1" ]; then
+  command -v "$3" >/dev/null 2>&1 || fail "there is no program $3 there that $user may run"
+fi
+if [ -n "$1" ] && [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null 2>&1 || { answer nosudo; echo "$user"; exit 0; }
+  if said=$(LC_ALL=C sh -c "sudo -n -l $1" 2>&1 </dev/null); then :; else
+    answer denied
+    echo "$user"
+    echo "$said" | head -n 3
+    exit 0
+  fi
+fi
+answer ok
+"""

@@ -1,0 +1,163 @@
+"""Restarts one node over SSH, fenced by its claim, and tells which incarnation runs."""
+
+import shlex
+
+from rollsafe.drivers.remote.claim_codec import first_line
+from rollsafe.drivers.remote.claim_file import LOCK_WAIT_S, place
+from rollsafe.drivers.remote.restart_scripts import (
+    BEGIN,
+    COMMAND_IDENTITY,
+    DETACHED,
+    INNER,
+    MAY_RESTART,
+    PROGRESS,
+    UNIT_IDENTITY,
+)
+from rollsafe.drivers.remote.script import Answer, run_script
+from rollsafe.drivers.remote.sudo import as_root, plain, sudo_words, sudoers_line
+from rollsafe.drivers.ssh.connection import SshConnection
+from rollsafe.errors import ClaimError, Effect, ShellError
+from rollsafe.model.claim import Token
+from rollsafe.model.reading import IdentityReading, RestartReading
+from rollsafe.model.settings import RestartSettings
+
+_SCRIPT_S = 15.0
+_IDENTITY_S = 30.0  # twice the 10 s that an identity command is given, and the way there
+_RUNS = ("active", "activating", "reloading", "refreshing", "deactivating")  # ActiveState while there is a process
+
+
+class SshRestarter:
+    """One node's restart. Implements ports.Restarter; raises ShellError."""
+
+    def __init__(
+        self,
+        connection: SshConnection,
+        claim_dir: str,
+        cluster: str,
+        node: str,
+        settings: RestartSettings,
+        *,
+        lock_wait_s: float = LOCK_WAIT_S,
+    ) -> None:
+        self._connection, self._node, self._settings, self._wait = connection, node, settings, lock_wait_s
+        self._key = ""  # of the restart that this object began; else the only one that is there counts
+        try:
+            self._place = place(claim_dir, cluster, node)
+        except ClaimError as error:
+            raise ShellError(str(error), effect=Effect.NONE) from error
+
+    def begin(self, token: Token) -> bool:
+        """Start the restart under the lock if the claim carries `token`; at most once for each token.
+
+        True: the token was compared, and the command starts. False: another token, nothing was done. A lost answer is
+        a ShellError with effect UNKNOWN: the restart may come until the lock's wait is over, or never.
+        """
+        try:
+            expected = first_line(token)
+        except ClaimError as error:
+            raise ShellError(f"{self._node}: {error}", effect=Effect.NONE) from error
+        self._key = f"{token.run}.{token.epoch}.{token.revision}"
+        arguments = [expected, self._key, f"{self._wait:g}", self._command(), DETACHED, INNER]
+        answer = self._ask(BEGIN, arguments, timeout_s=self._wait + _SCRIPT_S)
+        if answer.word == "busy":
+            raise ShellError(
+                f"{self._node}: the claim's lock has been held by somebody else for {self._wait:g} s, so the restart "
+                f"was not begun: another restart may be under way there",
+                effect=Effect.NONE,
+            )
+        return answer.word == "begun"
+
+    def progress(self) -> RestartReading:
+        """Has the restart's command ended, how, and the last 4 KiB that it said.
+
+        finished with exit status None: it was cut off before it ended, mostly because the machine itself restarted.
+        """
+        answer = self._ask(PROGRESS, [self._key], timeout_s=_SCRIPT_S)
+        status, _, said = answer.rest.decode(errors="replace").partition("\n")
+        if answer.word == "none":
+            return RestartReading(finished=False, output="no restart was begun there")
+        if answer.word == "ended" and status.isdigit():
+            return RestartReading(True, int(status), self._explained(int(status), said.strip()))
+        if answer.word == "lost":
+            why = "[the restart was cut off before its end: was the machine itself restarted?]"
+            return RestartReading(True, None, f"{said.strip()}\n{why}".strip())
+        return RestartReading(finished=False, output=said.strip())
+
+    def identity(self) -> IdentityReading:
+        """Which incarnation runs: the unit's InvocationID, or what `restart.identity` prints.
+
+        `job` is True while a systemd job is pending, the unit is being stopped, or our own restart script runs.
+        """
+        return self._unit_identity(self._settings.unit) if self._settings.unit else self._command_identity()
+
+    def may_restart(self) -> None:
+        """Could the restart be done? Changes nothing. Raises ShellError that names what to add."""
+        unit, command = self._settings.unit or "", self._settings.command or ""
+        wanted = f"systemctl restart {shlex.quote(unit)}" if unit else sudo_words(command)
+        program = command.split()[0] if plain(command) else "sh"
+        arguments = [wanted if self._settings.sudo else "", unit, program]
+        answer = self._ask(MAY_RESTART, arguments, timeout_s=_SCRIPT_S)
+        if answer.word == "ok":
+            return
+        user, _, said = answer.text.partition("\n")
+        why = "sudo is not installed" if answer.word == "nosudo" else f"sudo says: {said}"
+        raise ShellError(
+            f"{self._node}: {user} may not restart there ({why}). {self._remedy(user)}", effect=Effect.NONE
+        )
+
+    def _command(self) -> str:
+        if self._settings.unit:
+            unit = shlex.quote(self._settings.unit)
+            if self._settings.sudo:
+                return as_root(f"systemctl restart {unit}")
+            return f"exec systemctl --no-ask-password restart {unit}"
+        command = self._settings.command or "false"
+        return as_root(command) if self._settings.sudo else command
+
+    def _unit_identity(self, unit: str) -> IdentityReading:
+        answer = self._ask(UNIT_IDENTITY, [unit], timeout_s=_SCRIPT_S)
+        shown = dict(line.split("=", 1) for line in answer.text.splitlines() if "=" in line)
+        if shown.get("LoadState") == "not-found":
+            raise ShellError(f"{self._node}: systemd there knows no unit {unit}", effect=Effect.NONE)
+        active, sub = shown.get("ActiveState", ""), shown.get("SubState", "")
+        if not active:
+            raise ShellError(f"{self._node}: systemctl show {unit} makes no sense: {answer.text[:200]!r}")
+        pending = shown.get("Job", "0") not in ("", "0")
+        return IdentityReading(
+            identity=(shown.get("InvocationID") or None) if active in _RUNS else None,
+            job=pending or active == "deactivating" or answer.word == "running",
+            state=f"{active} ({sub})" if sub else active,
+        )
+
+    def _command_identity(self) -> IdentityReading:
+        command = self._settings.identity
+        if not command:
+            raise ShellError(
+                f"{self._node}: restart.identity is not set, so no restart can be proved", effect=Effect.NONE
+            )
+        with_sudo = f"exec sudo -n {sudo_words(command)}" if self._settings.sudo else ""
+        answer = self._ask(COMMAND_IDENTITY, [command, with_sudo], timeout_s=_IDENTITY_S)
+        said, _, status = answer.text.rpartition("exit:")
+        if not status.isdigit():
+            raise ShellError(f"{self._node}: restart.identity printed more than 8 KiB", effect=Effect.NONE)
+        text = said.strip() if status == "0" else ""
+        return IdentityReading(
+            identity=text or None, job=answer.word == "running", state="running" if text else f"exit status {status}"
+        )
+
+    def _explained(self, status: int, said: str) -> str:
+        if status != 0 and self._settings.sudo and "sudo: " in said:
+            return f"{said}\n[{self._remedy('USER')}]"
+        return said
+
+    def _remedy(self, user: str) -> str:
+        unit = self._settings.unit
+        command = f"/usr/bin/systemctl restart {unit}" if unit else self._settings.command or ""
+        line = sudoers_line(user, command)
+        return f"As root there, visudo -f /etc/sudoers.d/rollsafe and add: {line}"
+
+    def _ask(self, script: str, arguments: list[str], *, timeout_s: float) -> Answer:
+        try:
+            return run_script(self._connection, script, [*self._place, *arguments], timeout_s=timeout_s)
+        except ShellError as error:
+            raise ShellError(f"{self._node}: {error}", effect=error.effect) from error

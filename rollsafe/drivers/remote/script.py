@@ -1,0 +1,100 @@
+"""Run one small POSIX sh script on a host and get its answer.
+
+A script answers with a line `rollsafe:WORD` on stdout, and may print more after it. What a login shell prints before (a
+greeting, a broken profile) is passed over. Exit 0: an answer. Exit 3: it failed, and has changed nothing. Exit 4: it
+failed, and may have changed something. The text after `rollsafe:failed` says why.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rollsafe.drivers.ssh.connection import SshConnection
+from rollsafe.errors import Effect, ShellError
+
+CHANGED_NOTHING = 3
+MARK = b"\nrollsafe:"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+
+# Positional arguments of every script: the claim folder, and CLUSTER.NODE. Single quotes are left out of the
+# scripts: they travel inside a pair of them, and fish as well as sh must be able to read that.
+PREAMBLE = """
+set -u
+mask=$(umask)
+umask 007
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
+dir=$1 file=$1/$2.json lock=$1/$2.json.lock
+shift 2
+answer() { printf "\nrollsafe:%s\n" "$1"; }
+fail() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 3; }
+unsure() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 4; }
+need() {
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null 2>&1 || fail "the program $tool is missing there (packages util-linux, coreutils)"
+  done
+}
+folder() {
+  if [ -L "$dir" ]; then fail "the claim folder $dir is a symbolic link: name the real folder as claim_dir"; fi
+  if [ ! -d "$dir" ]; then
+    if [ -e "$dir" ]; then fail "$dir is no folder: name another claim_dir, or remove it"; fi
+    if [ "$1" = look ]; then return 1; fi
+    said=$(mkdir -m 2770 "$dir" 2>&1) || [ -d "$dir" ] || fail "the claim folder can not be made: $said"
+  fi
+  set -- $(ls -ldn "$dir")
+  case $1 in
+    ????????w*) fail "everybody may write to the claim folder $dir, so a claim in it proves nothing: chmod o-w $dir" ;;
+  esac
+  if [ "$3" != 0 ] && [ "$3" != "$(id -u)" ]; then
+    fail "the claim folder $dir belongs to another user (uid $3), who could forge claims.
+To share it in a group: chown root:GROUP $dir && chmod 2770 $dir, as root"
+  fi
+  return 0
+}
+no_link() {
+  for name in "$@"; do
+    if [ -L "$name" ]; then fail "$name is a symbolic link, which rollsafe never makes: look who did, and remove it"; fi
+  done
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a script answered."""
+
+    word: str
+    rest: bytes
+
+    @property
+    def text(self) -> str:
+        """The rest, for people."""
+        return self.rest.decode(errors="replace").strip()
+
+
+def run_script(
+    connection: SshConnection,
+    script: str,
+    arguments: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    timeout_s: float,
+    output_limit: int = 65536,
+) -> Answer:
+    """Run PREAMBLE and `script` with `arguments`. Raises ShellError for everything that is no answer."""
+    words = " ".join(shlex.quote(word) for word in arguments)
+    command = f"exec sh -c {shlex.quote(PREAMBLE + script)} rollsafe {words}"
+    done = connection.run(command, stdin=stdin, timeout_s=timeout_s, output_limit=output_limit)
+    said = b"\n" + done.stdout
+    if done.exit_status == 0 and MARK in said:
+        word, _, rest = said.split(MARK, 1)[1].partition(b"\n")
+        return Answer(word.decode(errors="replace"), rest)
+    if MARK in said:
+        text = said.rsplit(MARK, 1)[1].partition(b"\n")[2].decode(errors="replace").strip()
+        effect = Effect.NONE if done.exit_status == CHANGED_NOTHING else Effect.UNKNOWN
+        raise ShellError(" ".join(text.split("\n")), effect=effect)
+    raise ShellError(
+        f"the script gave no answer (exit status {done.exit_status}): {done.complaint or done.stdout[-200:]!r}. Is the "
+        f"login shell there sh, bash, zsh or fish, without a forced command?"
+    )
