@@ -72,26 +72,57 @@ def _shape(data: dict[str, Any], problems: Problems) -> Inventory | None:
     return None
 
 
+# For what is missing, so that the rest can be looked at. What is said of these themselves is never shown.
+_STAND_INS = {
+    "cluster": "unnamed",
+    "product": "jira",
+    "host": "node-{}.invalid",
+    "driver": "haproxy",
+    "endpoints": "tcp://balancer-{}.invalid:1",
+    "balancer": "balancer-{}",
+    "pool": "pool-{}",
+    "url": "tcp://endpoint-{}.invalid:1",
+    "timezone": "UTC",
+    "id": "tenant-{}",
+}
+
+
 def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problems) -> None:
     """What else is wrong, beside the broken keys: so that it is told now, and not after they are mended."""
-    pruned = copy.deepcopy(data)
+    rest = copy.deepcopy(data)
     for path in broken:
-        _prune(pruned, path, problems)
+        _prune(rest, path, problems)
     try:
-        written = Inventory.model_validate(pruned)
+        Inventory.model_validate(rest)
+    except ValidationError as error:
+        for number, item in enumerate(error.errors()):
+            _stand_in(rest, item["loc"], number, problems)
+    try:
+        written = Inventory.model_validate(rest)
     except ValidationError:
-        return  # something is missing: nothing more can be said for sure
+        return  # a whole section is missing: nothing more can be said for sure
     more = Problems(problems.places, problems.home)
     check_fit(more, resolve(Context(more), written))
-    # What is missing now may be what was pruned: near a broken key, only its own error counts.
+    # Near a broken key only its own error counts: what else shows there may come of the pruning.
     near = {path[:2] for path in broken}
     problems.errors += [item for item in more.errors if item.path and item.path[:2] not in near]
 
 
+def _stand_in(data: Any, path: KeyPath, number: int, problems: Problems) -> None:
+    home = _at(data, problems.place(path[:-1])[0])
+    if isinstance(home, dict) and path[-1] in _STAND_INS:
+        home[path[-1]] = _STAND_INS[str(path[-1])].format(number)
+
+
 def _prune(data: Any, path: KeyPath, problems: Problems) -> None:
     spelled, _ = problems.place(path)
-    for part in spelled[:-1]:
+    home = _at(data, spelled[:-1])
+    if isinstance(home, dict) and spelled:
+        home.pop(spelled[-1], None)
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for part in path:
         items = data if isinstance(data, dict) else dict(enumerate(data)) if isinstance(data, list) else {}
         data = items.get(part)
-    if isinstance(data, dict) and spelled:
-        data.pop(spelled[-1], None)
+    return data
