@@ -1,11 +1,13 @@
 """The bed itself: a whole cluster of real programs on loopback, its inventory, its load and its observer."""
 
+import http.client
 import json
 import os
 import random
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +22,10 @@ from tests.testbed.haproxy import Haproxy
 from tests.testbed.nodes import TestNode
 from tests.testbed.observer import Observer
 from tests.testbed.process import Daemon, wait_until
+from tests.testbed.relay import Relay
 from tests.testbed.sshd import Sshd, keygen
 
+ADMIN = 9990  # the relay's port; the observer looks at 9999 itself
 TENANT, TOKEN = "zbs848185728", "scim-canary-7f3a9c"
 SHORT_POLICY = {
     "healthy_for": "1s",
@@ -62,9 +66,11 @@ class Testbed:
         self._running: list[command.Running] = []
         self.scim: list[Haproxy | Apache] = []
         self.web: Haproxy
+        self.relays: dict[str, Relay] = {}  # scim1, scim2, web: the wire to each admin API
         self.sshds: dict[str, Sshd] = {}
         self.observer: Observer
         self._load: Daemon | None = None
+        self.slow_answers: list[int] = []
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -122,6 +128,11 @@ class Testbed:
             self._stack.callback(balancer.stop)
             self._stack.callback(balancer.wake)
             balancer.start()
+        names = [f"scim{i}" for i in range(1, len(self.scim) + 1)]
+        for name, balancer in zip([*names, "web"], self.balancers, strict=True):
+            relay = self.relays[name] = Relay(balancer.host, ADMIN, 9999)
+            self._stack.callback(relay.stop)
+            relay.start()
 
     def _stop_commands(self) -> None:
         for running in self._running:
@@ -157,7 +168,7 @@ class Testbed:
             n.name: {"host": n.host, "restart": {"command": n.restart_command, "identity": n.identity_command}}
             for n in self.nodes
         }
-        scim_lb: dict[str, Any] = {"driver": self._scim_product, "endpoints": [b.endpoint for b in self.scim]}
+        scim_lb: dict[str, Any] = {"driver": self._scim_product, "endpoints": [through_relay(b) for b in self.scim]}
         if self._scim_product == "apache":
             scim_lb |= {"username": USER, "password": "env:LB_PASSWORD"}
         ssh = {"user": os.environ.get("USER") or "root", "port": 2222, "private_key": "operator_key"}
@@ -167,7 +178,7 @@ class Testbed:
             "nodes": nodes,
             "ssh": {**ssh, "known_hosts": "known_hosts", "connect_timeout": "2s"},
             "restart": {"sudo": False, "timeout": "6s"},
-            "balancers": {"scim-lb": scim_lb, "web-lb": {"driver": "haproxy", "endpoints": [self.web.endpoint]}},
+            "balancers": {"scim-lb": scim_lb, "web-lb": {"driver": "haproxy", "endpoints": [through_relay(self.web)]}},
             "services": {"scim": self._scim_service(), "web": self._web_service()},
             "policy": SHORT_POLICY,
             "claim_dir": str(self.folder / "claims"),
@@ -269,6 +280,21 @@ class Testbed:
         """The requests that stops of nodes broke off, as the nodes count them."""
         return [f"{node.name}: {request}" for node in self.nodes for request in node.cut]
 
+    def slow_scim(self, seconds: float) -> list[threading.Thread]:
+        """A SCIM write of so many seconds in flight on each node (round robin; so only without other clients)."""
+        threads = [threading.Thread(target=self._post, args=(seconds,), daemon=True) for _ in self.nodes]
+        flying = sum(seat.active for seat in self.scim[0].seats().values())
+        for count, thread in enumerate(threads, flying + 1):
+            thread.start()
+            wait_until(lambda n=count: sum(s.active for s in self.scim[0].seats().values()) >= n, 5, "a slow write")
+        return threads
+
+    def _post(self, seconds: float) -> None:
+        connection = http.client.HTTPConnection(self.scim[0].address, timeout=seconds + 10)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        connection.request("POST", f"/scim/{TENANT}/v2/Users?ms={seconds * 1000:.0f}", "{}", headers)
+        self.slow_answers.append(connection.getresponse().status)
+
     # --- watching ---------------------------------------------------------------------------------------------------
 
     def watched(self, *words: str, timeout_s: float = 120) -> command.Result:
@@ -283,6 +309,11 @@ class Testbed:
         time.sleep(0.3)
         self.stop_load()
         self.observer.stop()
+
+
+def through_relay(balancer: Haproxy | Apache) -> str:
+    """The admin API's address as the inventory names it: on the wire that a test can cut."""
+    return balancer.endpoint.replace(":9999", f":{ADMIN}")
 
 
 def free_base() -> str:

@@ -10,6 +10,8 @@ FOLDER/settings.json says where to listen. FOLDER/faults.json may hold, at any m
     scim         "refused" | "tomcat": the SCIM port never opens, or answers as a bare Tomcat does
     flap_s       seconds: healthy and unhealthy in turns, each so long
 
+FOLDER/next.json, where it is there, becomes faults.json when the node starts: a fault that comes with a restart.
+
 The process writes FOLDER/identity when it starts. When it is told to stop (SIGTERM) it breaks off what is in flight,
 as a stopped JVM does, and appends to FOLDER/report.jsonl how many requests that cut.
 """
@@ -173,6 +175,8 @@ async def open_scim(node: Node, settings: dict) -> None:
 async def main(folder: Path) -> None:
     """Serve until SIGTERM."""
     settings = json.loads((folder / "settings.json").read_text())
+    if (folder / "next.json").exists():
+        (folder / "next.json").replace(folder / "faults.json")
     node = Node(folder, settings["name"], settings["tenant"], settings["token"], settings["start_s"])
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()

@@ -75,10 +75,14 @@ class TestNode:
         wait_until(lambda: len(self.report("started")) > started, 10, f"start of {self.name}")
 
     def faults(self, **faults: object) -> None:
-        """Set the node's faults; none given: none."""
+        """Set the node's faults, from now on; none given: none."""
         fresh = self.folder / "faults.new"
         fresh.write_text(json.dumps(faults))
         fresh.replace(self.folder / "faults.json")
+
+    def next_faults(self, **faults: object) -> None:
+        """Faults that come with the next start."""
+        (self.folder / "next.json").write_text(json.dumps(faults))
 
     def mark(self, name: str, present: bool = True) -> None:
         """Faults of the restart script: restart-fails, restart-hangs, restart-lies."""
