@@ -52,6 +52,16 @@ class Lab:
     # --- for others ---
 
     @property
+    def haproxy(self) -> bool:
+        """Is the real program in front of the nodes?"""
+        return bool(self._haproxy)
+
+    @property
+    def leash_path(self) -> Path:
+        """For further programs that are to end with the lab (rollsafe.lab.leash)."""
+        return self.folder / "leash"
+
+    @property
     def inventory(self) -> Path:
         """The inventory of this cluster."""
         return self.folder / "inventory.yml"
@@ -68,7 +78,7 @@ class Lab:
     def start(self) -> None:
         """Build and start everything; returns when each balancer shows each server up. Raises RollsafeError."""
         self._make_folders()
-        self._leash = Leash(self.folder / "leash")
+        self._leash = Leash(self.leash_path)
         try:
             self._write_files()
             self._start_processes()
@@ -156,7 +166,7 @@ class Lab:
         (place.folder / "haproxy.cfg").write_text(texts.haproxy_cfg(self.places, place))
 
     def _write_settings(self, folder: Path, facts: dict[str, Any]) -> None:
-        (folder / "lab.json").write_text(json.dumps({**facts, "leash": str(self.folder / "leash")}, indent=1))
+        (folder / "lab.json").write_text(json.dumps({**facts, "leash": str(self.leash_path)}, indent=1))
 
     # --- processes ---
 
@@ -180,7 +190,7 @@ class Lab:
 
     def _spawn_balancer(self, place: texts.BalancerPlace) -> None:
         own = ["-m", "rollsafe.lab.balancer", str(place.folder)]
-        real = ["-m", "rollsafe.lab.leash", str(self.folder / "leash"), self._haproxy, "-db", "-f"]
+        real = ["-m", "rollsafe.lab.leash", str(self.leash_path), self._haproxy, "-db", "-f"]
         real.append(str(place.folder / "haproxy.cfg"))
         child = self._spawn(place.name, real if self._haproxy else own, place.folder)
         (place.folder / "pid").write_text(f"{child.pid}\n")

@@ -71,12 +71,14 @@ def end_with(path: Path, last_act: Callable[[], None] | None = None) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a foreign program, and end it with the builder. Returns its exit status."""
+    """Run a program, hand signals on to it, and end it with the builder. Returns the status that a shell would."""
     path, program = Path(arguments[0]), arguments[1:]
     with subprocess.Popen(program, stdin=subprocess.DEVNULL) as child:
         end_with(path, child.kill)
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        return child.wait()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: child.send_signal(number))
+        status = child.wait()
+    return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
