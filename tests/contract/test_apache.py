@@ -12,13 +12,13 @@ from rollsafe.model.reading import AdminState, Check, Found, SeatReading
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
 from rollsafe.ports import Balancer
 from tests.contract.conftest import Stage, driver_of, secret
-from tests.contract.products import Apache, Node, free_port, need, start_apache
+from tests.contract.products import Apache, Node, eventually, free_port, need, start_apache
 
 READY, DRAIN, MAINT = AdminState.READY, AdminState.DRAIN, AdminState.MAINT
 MEMBERS = """
 <Proxy balancer://web>
     BalancerMember http://{n1} route=n1 {first}
-    BalancerMember http://{n2} route=n2
+    BalancerMember http://{n2} route=n2 {second}
     {more}
 </Proxy>
 ProxyPass / balancer://web/
@@ -31,8 +31,8 @@ Start = Callable[..., Apache]
 def start(tmp_path: Path, nodes: tuple[Node, Node]) -> Iterator[Start]:
     started: list[Apache] = []
 
-    def make(first: str = "", more: str = "", **options: str) -> Apache:
-        text = MEMBERS.format(n1=nodes[0].address, n2=nodes[1].address, first=first, more=more)
+    def make(first: str = "", second: str = "", more: str = "", **options: str) -> Apache:
+        text = MEMBERS.format(n1=nodes[0].address, n2=nodes[1].address, first=first, second=second, more=more)
         before = options.pop("before", "")
         started.append(start_apache(tmp_path / "lb", before + text, **options))
         return started[-1]
@@ -98,6 +98,15 @@ def test_a_server_that_has_another_name_than_the_url_is_asked_by_its_own(start: 
     driver = driver_of("apache", product.manager)
     driver.write("web", first(driver).seat, Found(DRAIN))
     assert first(driver).admin is DRAIN
+
+
+def test_the_check_of_the_howto_reads_the_body(start: Start) -> None:
+    check = "hcmethod=GET hcuri=/status hcexpr={} hcinterval=100ms retry=5"
+    rules = "ProxyHCExpr wrong {hc('body') =~ /RUNNING/}\nProxyHCExpr right {hc('body') =~ /n2/}\n"
+    product = start(before=rules, first=check.format("wrong"), second=check.format("right"))
+    driver = driver_of("apache", product.manager)
+    eventually(lambda: first(driver).check is Check.DOWN, "200 with another body is down")
+    assert driver.read("web").seats[1].check is Check.UP
 
 
 @pytest.mark.parametrize("stop", ["reload", "restart"])

@@ -184,6 +184,14 @@ def test_a_write_whose_answer_is_lost_may_have_happened(haproxy_stage: Stage, pe
     assert haproxy_stage.seat().admin is AdminState.DRAIN
 
 
+@pytest.mark.parametrize("kind", ["haproxy", "apache"])
+def test_a_write_that_gets_no_further_than_reading_has_no_effect(kind: str, peer) -> None:
+    driver = driver_of(kind, url_of(kind, peer(read_and_hang)), timeout_s=0.3)
+    with pytest.raises(BalancerError, match=r"within 0\.3 s") as caught:
+        driver.write("web", "n1", Found(AdminState.DRAIN))
+    assert caught.value.effect is Effect.NONE
+
+
 def test_a_stopped_haproxy_is_an_error_in_time(haproxy_stage: Stage) -> None:
     haproxy_stage.read()
     haproxy_stage.product._processes[-1].send_signal(signal.SIGSTOP)

@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
+from rollsafe.drivers.balancers.deadline import Deadline
 from rollsafe.drivers.balancers.haproxy_parse import pool_reading, read_tables
 from rollsafe.drivers.balancers.haproxy_wire import Wire
 from rollsafe.errors import BalancerError, Effect, InvalidInput
@@ -33,9 +34,12 @@ class HaproxyBalancer:
 
     def read(self, pool: str) -> PoolReading:
         """All servers of a backend. One line asks for all three tables, so that they are of one process and moment."""
+        return self._read(pool, self._wire.deadline())
+
+    def _read(self, pool: str, deadline: Deadline) -> PoolReading:
         _named("backend", pool)
-        text = self._wire.ask(f"show servers state {pool}; show stat {pool} 4 -1; show info")
-        self._complain(text, pool)
+        text = self._wire.ask(f"show servers state {pool}; show stat {pool} 4 -1; show info", deadline)
+        self._complain(text, pool, deadline)
         try:
             reading = pool_reading(read_tables(text, pool), pool)
         except BalancerError as error:
@@ -48,10 +52,14 @@ class HaproxyBalancer:
         """Set a server's admin state. HAProxy keeps it in one word, so `to.restore` is always empty and not needed."""
         _named("backend", pool)
         _named("server", seat)
+        deadline = self._wire.deadline()
         if (pool, seat) not in self._parents:
-            self.read(pool)
+            try:
+                self._read(pool, deadline)
+            except BalancerError as error:
+                raise BalancerError(str(error), effect=Effect.NONE) from error  # nothing but reading was tried
         self._refuse(pool, seat)
-        answer = self._wire.ask(f"set server {pool}/{seat} state {to.admin.value}").strip()
+        answer = self._wire.ask(f"set server {pool}/{seat} state {to.admin.value}", deadline).strip()
         if answer:
             raise BalancerError(self._reason(answer, f"{pool}/{seat}"), effect=Effect.NONE)
 
@@ -70,11 +78,11 @@ class HaproxyBalancer:
                 effect=Effect.NONE,
             )
 
-    def _complain(self, text: str, pool: str) -> None:
+    def _complain(self, text: str, pool: str, deadline: Deadline) -> None:
         """Raises BalancerError where the answer is a refusal."""
         head = text.lstrip("\n").partition("\n")[0].strip()
         if head in ("Can't find backend.", "No such proxy.", "No such backend."):
-            listed = self._wire.ask("show backend").split()
+            listed = self._wire.ask("show backend", deadline).split()
             pools = ", ".join(word for word in listed if word not in ("#", "name"))
             raise BalancerError(
                 f"{self._url}: there is no backend {pool}; there are: {pools or 'none'}.", effect=Effect.NONE

@@ -30,9 +30,12 @@ class Wire:
         self._parts = _checked(endpoint)
         self._by_command = False  # the SSH server forwards no Unix sockets: a program there carries the line
 
-    def ask(self, line: str) -> str:
-        """The whole answer to one line, within the endpoint's time limit. Raises BalancerError."""
-        deadline = Deadline(self._endpoint.timeout_s)
+    def deadline(self) -> Deadline:
+        """The time that one call of the port may take, in all its questions."""
+        return Deadline(self._endpoint.timeout_s)
+
+    def ask(self, line: str, deadline: Deadline) -> str:
+        """The whole answer to one line. Raises BalancerError."""
         if self._by_command:
             return self._checked_text(self._ask_by_command(line, deadline))
         try:
