@@ -173,8 +173,8 @@ def _why_no_handshake(transport: SshTransport, target: Target, deadline: Deadlin
     if deadline.passed or isinstance(error, TimeoutError):
         if not transport.remote_version:
             return (
-                f"{where} accepted the connection and gave no SSH greeting within {deadline.seconds:g} s: either no sshd "
-                f"listens there, or it hangs (no memory, a stuck disk)"
+                f"{where} accepted the connection and gave no SSH greeting within {deadline.seconds:g} s: either no "
+                f"sshd listens there, or it hangs (no memory, a stuck disk)"
             )
         return f"{where} did not finish the SSH handshake within {deadline.seconds:g} s"
     if not transport.remote_version:
