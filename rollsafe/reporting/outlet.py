@@ -27,7 +27,9 @@ class Outlet:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._fd = _descriptor(stream)
-        self._regular = _is_regular(self._fd)
+        # A stand-in for stdout (it may remember lines) is written through; only its readiness is asked below it.
+        self._plain = isinstance(stream, io.TextIOWrapper)
+        self._regular = self._plain and _is_regular(self._fd)
         self._lock = threading.RLock()  # a signal handler may write in the middle of a write of its own thread
         self._queue: deque[bytes] = deque()
         self._queued = 0
@@ -88,9 +90,17 @@ class Outlet:
             if not _writable(descriptor, patience_ms):
                 self._stalled = True
                 return line
-            line = line[os.write(descriptor, line[:PIPE_CHUNK]) :]
+            line = line[self._put(descriptor, line[:PIPE_CHUNK]) :]
         self._stalled = False
         return b""
+
+    def _put(self, descriptor: int, chunk: bytes) -> int:
+        if self._plain:
+            return os.write(descriptor, chunk)
+        whole = chunk.decode("utf-8", "ignore")  # a chunk may end in the middle of a letter: that part comes next time
+        self._stream.write(whole)
+        self._stream.flush()
+        return len(whole.encode("utf-8"))
 
     def _write_file(self, descriptor: int, line: bytes) -> bytes:
         written = 0

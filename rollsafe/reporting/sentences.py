@@ -114,8 +114,7 @@ def _step_finished(record: Record) -> str:
     within = f" in {took(long)}" if long is not None else ""
     if good(record):
         return _at(record, f"{_DID.get(step, step)}{within}" if outcome != "skipped" else f"{step} skipped")
-    message = clean(record.message)
-    return _at(record, f"{step}: {outcome}{within}" + (f". {message}" if message else ""))
+    return _at(record, f"{step}: {outcome}{within}{_why(record, f'{step}: {outcome}')}")
 
 
 def _write_intent(record: Record) -> str:
@@ -132,8 +131,9 @@ def _write_failed(record: Record) -> str:
 
 
 def _change(record: Record) -> str:
-    before = record.data.get("from", record.data.get("found"))
-    return f"{state(record.data.get('to'))}" + (f" (was {state(before)})" if before is not None else "")
+    before, found = record.data.get("from"), record.data.get("found")
+    past = f" (was {state(before)})" if before is not None else f" (found {state(found)})" if found is not None else ""
+    return state(record.data.get("to")) + past
 
 
 def _because(record: Record) -> str:
@@ -174,8 +174,14 @@ def _node_finished(record: Record) -> str:
     out = number(data, "out_of_service_s")
     words = text(data, "outcome") or "finished"
     words += f", out of service for {took(out)}" if out is not None else ""
-    message = clean(record.message) if not good(record) else ""
-    return _at(record, words + phases_words(data.get("phases")) + (f". {message}" if message else ""))
+    why = _why(record, f"{record.node}: {text(data, 'outcome')}") if not good(record) else ""
+    return _at(record, words + phases_words(data.get("phases")) + why)
+
+
+def _why(record: Record, said: str) -> str:
+    """The record's own message, where it says more than we just said."""
+    message = clean(record.message)
+    return f". {message}" if message and message != said else ""
 
 
 def phases_words(phases: object) -> str:

@@ -137,3 +137,29 @@ def test_a_signal_handler_may_speak_in_the_middle_of_a_line(tmp_path):
 def test_a_file_that_can_t_be_opened_is_said_at_once(tmp_path):
     with pytest.raises(InvalidInput, match=r"--events .*missing"):
         JsonLines.to_file(tmp_path / "missing" / "events.jsonl")
+
+
+class Remembering:
+    """As the command line's stand-in for stdout: hands on what it can, and remembers the last line."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self.said = ""
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        self.said += text
+        return self._stream.write(text)
+
+
+def test_a_stand_in_for_stdout_hears_each_line(tmp_path):
+    with (tmp_path / "out").open("w") as below:
+        stream = Remembering(below)
+        sink = JsonLines(stream)
+        for record in stories.good_run(1):
+            sink.hear(record)
+        sink.close()
+    assert json.loads(stream.said.splitlines()[-1])["type"] == "run.finished"
+    assert (tmp_path / "out").read_text() == stream.said

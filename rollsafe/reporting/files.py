@@ -1,0 +1,139 @@
+"""Reports as files: whole or not at all, and never a reason for a run to fail."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollsafe.model.reading import ProbeSample
+from rollsafe.model.record import Record
+from rollsafe.reporting.account import Account
+from rollsafe.reporting.fold import account_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    """Which reports are wanted, and where."""
+
+    html: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+    json: Path | None = None
+
+    @property
+    def any(self) -> bool:
+        """Is one wanted at all?"""
+        return any((self.html, self.markdown, self.junit, self.json))
+
+    def problems(self) -> list[str]:
+        """What would keep them from being written, asked before a run begins. Leaves nothing behind."""
+        found = []
+        for option, path in self._named():
+            folder = path.absolute().parent
+            if path.is_dir():
+                found.append(f"--{option} {path}: is a folder; name a file in it")
+            elif not folder.is_dir():
+                found.append(f"--{option} {path}: the folder {folder} does not exist; make it first")
+            elif not os.access(folder, os.W_OK | os.X_OK):
+                found.append(f"--{option} {path}: the folder {folder} can't be written to")
+        return found
+
+    def _named(self) -> list[tuple[str, Path]]:
+        named = (("html", self.html), ("markdown", self.markdown), ("junit", self.junit), ("json", self.json))
+        return [(option, path) for option, path in named if path is not None]
+
+
+def write_reports(
+    paths: ReportPaths, records: Iterable[Record], samples: Iterable[ProbeSample] = (), *, origin_s: float = 0.0
+) -> list[str]:
+    """Write each report that is wanted, by atomic rename; the problems, one sentence each. Never raises.
+
+    `origin_s`: the moment of the samples' clock at which the run's own clock was 0.
+    """
+    if not paths.any:
+        return []
+    try:
+        account = account_of(records, samples, origin_s=origin_s)
+    except Exception as error:  # noqa: BLE001 - a report may never fail a run that went well
+        return [f"no report was written: the records make no sense: {error!r}"]
+    problems = []
+    for option, path in paths._named():
+        problem = _write_one(path, _RENDERERS[option], account)
+        if problem:
+            problems.append(f"--{option} {path}: the report was not written: {problem}")
+    return problems
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put `text` into the file so that a reader sees the old or the new one, whole. Raises OSError.
+
+    What is there and no regular file (`/dev/stdout`, a pipe) is written to as it is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    target = Path(os.path.realpath(path))  # a link stays a link
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), _mode(target))
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _mode(target: Path) -> int:
+    """The rights of the file that is replaced, else readable for all: CI servers read reports, which hold no secret."""
+    try:
+        return target.stat().st_mode & 0o777
+    except OSError:
+        return 0o644
+
+
+def _write_one(path: Path, render: Callable[[Account], str], account: Account) -> str:
+    try:
+        replace_file(path, render(account))
+    except OSError as error:
+        return error.strerror or str(error)
+    except Exception as error:  # noqa: BLE001 - as above
+        return repr(error)
+    return ""
+
+
+def _html(account: Account) -> str:
+    from rollsafe.reporting.html import html  # noqa: PLC0415 - Jinja2 only where it is asked for
+
+    return html(account)
+
+
+def _markdown(account: Account) -> str:
+    from rollsafe.reporting.markdown import markdown  # noqa: PLC0415 - only where it is asked for
+
+    return markdown(account)
+
+
+def _junit(account: Account) -> str:
+    from rollsafe.reporting.junit import junit  # noqa: PLC0415 - only where it is asked for
+
+    return junit(account)
+
+
+def _json(account: Account) -> str:
+    from rollsafe.reporting.summary_json import summary_json  # noqa: PLC0415 - only where it is asked for
+
+    return summary_json(account)
+
+
+_RENDERERS: dict[str, Callable[[Account], str]] = {
+    "html": _html,
+    "markdown": _markdown,
+    "junit": _junit,
+    "json": _json,
+}

@@ -1,0 +1,293 @@
+"""Records and probe samples, folded into an Account. Pure, and tolerant: a strange record is left out, never fatal."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rollsafe.model.reading import ProbeSample
+from rollsafe.model.record import Record
+from rollsafe.reporting.account import Account, Curve, Gate, NodeAccount, Note, Outage, Span, Write
+from rollsafe.reporting.sentences import sentence
+from rollsafe.reporting.words import clean, names, number, seat, state, text
+
+MOST_NOTES = 500
+MOST_OUTAGES = 2000
+MOST_FAILED = 4000
+
+
+def account_of(records: Iterable[Record], samples: Iterable[ProbeSample] = (), *, origin_s: float = 0.0) -> Account:
+    """The account of one run, from its records in order.
+
+    `samples` are drawn beneath the nodes; `origin_s` is the moment of their clock at which the run's own clock was 0.
+    """
+    fold = _Fold()
+    for record in records:
+        fold.add(record)
+    for sample in samples:
+        fold.sample(sample, origin_s)
+    return fold.end()
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self.account = Account()
+        self._now_s = 0.0
+        self._shift_s = 0.0  # a resumed run's clock starts anew; its records come after the former ones all the same
+        self._open_writes: dict[tuple[str, ...], Write] = {}
+        self._open_outages: dict[str, Outage] = {}
+        self._last_gate: dict[tuple[str, str], Gate] = {}
+
+    def add(self, record: Record) -> None:
+        at_s = record.at_s + self._shift_s
+        if at_s < self._now_s - 1.0 and record.type == "run.started":
+            self._shift_s = self._now_s - record.at_s
+        self._now_s = max(self._now_s, record.at_s + self._shift_s)
+        self.account.records += 1
+        handle = _HANDLERS.get(record.type)
+        if handle is not None:
+            with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):
+                handle(self, record)
+
+    def sample(self, sample: ProbeSample, origin_s: float) -> None:
+        self._point(f"{sample.service} {sample.name}".strip(), sample.at_s - origin_s, sample.good, sample.latency_s)
+        self._late(sample.started_s - sample.at_s)
+
+    def end(self) -> Account:
+        account = self.account
+        account.duration_s = max(account.duration_s, self._now_s)
+        for node in account.nodes.values():
+            if not node.outcome and node.spans:
+                node.outcome = "unknown"
+        return account
+
+    # --- the handlers ------------------------------------------------------------------------------------------
+
+    def started(self, record: Record) -> None:
+        account, data = self.account, record.data
+        if account.started:
+            self._note(record)
+        account.run, account.mode = clean(record.run), text(data, "mode") or account.mode
+        account.started = account.started or record.time
+        for key in ("cluster", "who", "host", "pid", "reason", "url", "version"):
+            setattr(account, key, text(data, key) or getattr(account, key))
+        account.services = names(data, "services") or account.services
+        account.estimate_s = number(data, "estimate_s") or account.estimate_s
+        account.outcome, account.exit_code, account.message = "", None, ""
+        for name in names(data, "nodes"):
+            account.nodes.setdefault(name, NodeAccount(name))
+
+    def gate(self, record: Record) -> None:
+        data = record.data
+        gate = Gate(
+            self._now_s,
+            clean(record.node or ""),
+            text(data, "gate"),
+            bool(data.get("allowed")),
+            text(data, "reason") or clean(record.message),
+            text(data, "remedy"),
+        )
+        last = self._last_gate.get((gate.node, gate.name))
+        if last is not None and (last.allowed, last.reason) == (gate.allowed, gate.reason):
+            last.times += 1
+            return
+        self._last_gate[gate.node, gate.name] = gate
+        self.account.gates.append(gate)
+
+    def node_started(self, record: Record) -> None:
+        self._node(record).outcome = ""
+
+    def step_started(self, record: Record) -> None:
+        self._open(record, text(record.data, "step"))
+
+    def restart_intent(self, record: Record) -> None:
+        self._open(record, "restart")
+
+    def restart_done(self, record: Record) -> None:
+        data = record.data
+        before, after = text(data, "identity_before"), text(data, "identity_after")
+        self._node(record).restart_proof = f"{before} → {after}" if before or after else ""
+        self._close(record, "restart", "done")
+
+    def restart_failed(self, record: Record) -> None:
+        self._close(record, "restart", "failed")
+
+    def step_finished(self, record: Record) -> None:
+        step = text(record.data, "step")
+        self._close(record, step, text(record.data, "outcome") or "done")
+
+    def step_waiting(self, record: Record) -> None:
+        seen = record.data.get("reading")
+        active = number(seen, "active") if isinstance(seen, Mapping) else None
+        if active is not None and record.node:
+            key = (clean(record.node), clean(record.service or ""))
+            self.account.active.setdefault(key, Curve(most=240)).add(self._now_s, active)
+
+    def node_finished(self, record: Record) -> None:
+        node = self._node(record)
+        node.outcome = text(record.data, "outcome") or "finished"
+        node.out_of_service_s = number(record.data, "out_of_service_s")
+        said = clean(record.message)
+        node.message = "" if said == f"{node.name}: {node.outcome}" else said
+        for span in node.spans:
+            if span.end_s is None:
+                span.end_s, span.outcome = self._now_s, node.outcome
+
+    def write_intent(self, record: Record) -> None:
+        data = record.data
+        write = Write(
+            record.seq,
+            self._now_s,
+            clean(record.node or ""),
+            clean(record.service or ""),
+            clean(record.endpoint or record.balancer or ""),
+            seat(record).split(" on ")[0],
+            state(data.get("from", data.get("found"))),
+            state(data.get("to")),
+            text(data, "why") or clean(record.message),
+        )
+        self.account.writes.append(write)
+        self._open_writes[_seat_key(record)] = write
+
+    def write_done(self, record: Record) -> None:
+        self._write_outcome(record, "done")
+
+    def write_failed(self, record: Record) -> None:
+        self._write_outcome(record, "failed")
+        self._note(record)
+
+    def probe_failed(self, record: Record) -> None:
+        probe = f"{clean(record.service or '')} {text(record.data, 'probe')}".strip()
+        detail = text(record.data, "detail") or clean(record.message)
+        status = number(record.data, "status")
+        outage = self._open_outages.get(probe)
+        if outage is not None:
+            outage.failures += 1
+            return
+        start_s = self._now_s - (number(record.data, "outage_s") or 0.0)
+        words = f"HTTP {status:.0f} {detail}".strip() if status else detail
+        self._open_outages[probe] = outage = Outage(clean(record.service or ""), probe, start_s, detail=words)
+        if len(self.account.outages) < MOST_OUTAGES:
+            self.account.outages.append(outage)
+
+    def probe_recovered(self, record: Record) -> None:
+        probe = f"{clean(record.service or '')} {text(record.data, 'probe')}".strip()
+        outage = self._open_outages.pop(probe, None)
+        if outage is not None:
+            lasted_s = number(record.data, "outage_s")
+            outage.end_s = outage.start_s + lasted_s if lasted_s is not None else self._now_s
+
+    def probe_samples(self, record: Record) -> None:
+        """`{probe, late_s, samples: [[at_s, good, latency_s], …]}` on the run's clock: kept to be drawn."""
+        probe = f"{clean(record.service or '')} {text(record.data, 'probe')}".strip()
+        self._late(number(record.data, "late_s") or 0.0)
+        for at_s, good, latency_s, *_ in record.data["samples"]:
+            self._point(probe, float(at_s), bool(good), float(latency_s))
+
+    def note(self, record: Record) -> None:
+        self._note(record)
+
+    def finished(self, record: Record) -> None:
+        account, data = self.account, record.data
+        account.ended, account.message = record.time, clean(record.message, 4000)
+        account.outcome = text(data, "outcome") or "unknown"
+        code = number(data, "exit_code")
+        account.exit_code = None if code is None else int(code)
+        account.duration_s = number(data, "duration_s") or self._now_s
+        for name, one in _maps(data.get("nodes")):
+            node = account.nodes.setdefault(name, NodeAccount(name))
+            node.outcome = text(one, "outcome") or node.outcome
+            out_s = number(one, "out_of_service_s")
+            node.out_of_service_s = node.out_of_service_s if out_s is None else out_s
+        account.probes = dict(_maps(data.get("services")))
+        account.services = account.services or tuple(account.probes)
+        account.left_out = _rows(data.get("left_out"))
+        account.others = _rows(data.get("others"))
+
+    # --- small hands -------------------------------------------------------------------------------------------
+
+    def _node(self, record: Record) -> NodeAccount:
+        name = clean(record.node or "?", 80)
+        return self.account.nodes.setdefault(name, NodeAccount(name))
+
+    def _open(self, record: Record, step: str) -> None:
+        node = self._node(record)
+        if not any(s.end_s is None and s.step == step and s.service == record.service for s in node.spans):
+            node.spans.append(Span(step, self._now_s, service=record.service))
+
+    def _close(self, record: Record, step: str, outcome: str) -> None:
+        node = self._node(record)
+        mine = [s for s in node.spans if s.step == step and s.end_s is None and record.service in (None, s.service)]
+        if not mine and any(s.step == step and s.end_s == self._now_s for s in node.spans):
+            return  # restart.done has closed it in the same moment
+        if not mine:  # its start was not told: it began where the step before it ended
+            before = max((s.end_s for s in node.spans if s.end_s is not None), default=self._now_s)
+            mine = [Span(step, before, service=record.service)]
+            node.spans += mine
+        for span in mine:
+            span.end_s, span.outcome = self._now_s, outcome
+            span.message = clean(record.message)
+
+    def _write_outcome(self, record: Record, outcome: str) -> None:
+        write = self._open_writes.pop(_seat_key(record), None)
+        if write is not None:
+            write.outcome, write.took_s = outcome, number(record.data, "took_s")
+            write.detail = "" if outcome == "done" else clean(record.message) or text(record.data, "detail")
+
+    def _note(self, record: Record) -> None:
+        if len(self.account.notes) < MOST_NOTES:
+            self.account.notes.append(Note(self._now_s, record.type, sentence(record)))
+
+    def _point(self, probe: str, at_s: float, good: bool, latency_s: float) -> None:
+        if good:
+            self.account.latency.setdefault(probe, Curve()).add(at_s, latency_s)
+            return
+        failed = self.account.failed_at.setdefault(probe, [])
+        if len(failed) < MOST_FAILED:
+            failed.append(at_s)
+
+    def _late(self, late_s: float) -> None:
+        self.account.late_s = max(self.account.late_s or 0.0, late_s)
+
+
+def _seat_key(record: Record) -> tuple[str, ...]:
+    data = record.data
+    return (record.node or "", record.service or "", record.endpoint or "", text(data, "pool"), text(data, "seat"))
+
+
+def _maps(found: object) -> list[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(found, Mapping):
+        return []
+    return [(clean(name, 80), one) for name, one in found.items() if isinstance(one, Mapping)]
+
+
+def _rows(found: object) -> list[dict[str, str]]:
+    if not isinstance(found, list | tuple):
+        return []
+    maps = [one if isinstance(one, Mapping) else {"node": one} for one in found]
+    return [{str(key): clean(value) for key, value in one.items() if value is not None} for one in maps]
+
+
+_HANDLERS: dict[str, Callable[[_Fold, Record], None]] = {
+    "run.started": _Fold.started,
+    "gate.checked": _Fold.gate,
+    "node.started": _Fold.node_started,
+    "step.started": _Fold.step_started,
+    "step.waiting": _Fold.step_waiting,
+    "step.finished": _Fold.step_finished,
+    "restart.intent": _Fold.restart_intent,
+    "restart.done": _Fold.restart_done,
+    "restart.failed": _Fold.restart_failed,
+    "node.finished": _Fold.node_finished,
+    "write.intent": _Fold.write_intent,
+    "write.done": _Fold.write_done,
+    "write.failed": _Fold.write_failed,
+    "probe.failed": _Fold.probe_failed,
+    "probe.recovered": _Fold.probe_recovered,
+    "probe.samples": _Fold.probe_samples,
+    "signal": _Fold.note,
+    "warning": _Fold.note,
+    "hold": _Fold.note,
+    "run.stopping": _Fold.note,
+    "claim.lost": _Fold.note,
+    "run.finished": _Fold.finished,
+}

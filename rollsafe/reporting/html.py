@@ -1,0 +1,76 @@
+"""The account as one HTML file that needs no network and no script: for the change manager, and for print."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from rollsafe.reporting.account import PHASES, Account, Gate, Write
+from rollsafe.reporting.closing import service_words
+from rollsafe.reporting.sentences import mode_words
+from rollsafe.reporting.timeline import latency, sessions, timeline
+from rollsafe.reporting.words import clock_face, took
+
+MOST_ROWS = 400  # of one table; the journal has them all
+
+Row = TypeVar("Row")
+
+
+def html(account: Account) -> str:
+    """The whole report. Every text in it is escaped."""
+    gates, gates_left = _bounded(account.gates, [gate for gate in account.gates if not gate.allowed])
+    writes, writes_left = _bounded(account.writes, [write for write in account.writes if write.outcome != "done"])
+    return _template().render(
+        account=account,
+        tone=_tone(account),
+        mode=mode_words(account.mode),
+        phases=PHASES,
+        timeline=timeline(account),
+        sessions=sessions(account),
+        latency=latency(account),
+        gates=gates,
+        gates_left=gates_left,
+        writes=writes,
+        writes_left=writes_left,
+        thousands=len(account.nodes) > MOST_ROWS,
+    )
+
+
+def _tone(account: Account) -> str:
+    """Which colour the verdict has; its words say the same."""
+    return {"done": "good", "stopped": "warn", "refused": "warn", "invalid": "warn"}.get(account.outcome, "bad")
+
+
+def _bounded(rows: Sequence[Row], weighty: Sequence[Row]) -> tuple[list[Row], int]:
+    """The first and last rows and those that went wrong; and how many are left out."""
+    if len(rows) <= MOST_ROWS:
+        return list(rows), 0
+    half = MOST_ROWS // 4
+    kept = {id(row) for row in [*rows[:half], *rows[-half:], *weighty[: MOST_ROWS // 2]]}
+    shown = [row for row in rows if id(row) in kept]
+    return shown, len(rows) - len(shown)
+
+
+def _gate_times(gate: Gate) -> str:
+    return f" (asked {gate.times} times)" if gate.times > 1 else ""
+
+
+def _write_words(write: Write) -> str:
+    return write.outcome + (f" in {took(write.took_s)}" if write.took_s is not None else "")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    filters: dict[str, Any] = {
+        "took": took,
+        "clock": clock_face,
+        "seen": service_words,
+        "gate_times": _gate_times,
+        "write_words": _write_words,
+    }
+    environment.filters.update(filters)
+    source = files("rollsafe.reporting").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source)

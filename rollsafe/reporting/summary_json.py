@@ -1,0 +1,43 @@
+"""The account as one JSON object, for machines that want the result and not the events."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rollsafe.reporting.account import Account
+from rollsafe.reporting.jsonl import plain
+
+VERSION = 1
+
+
+def summary(account: Account) -> dict[str, Any]:
+    """The account as plain values. Fields may be added in later versions, and never change their meaning."""
+    words = "run cluster mode who host reason url started ended estimate_s duration_s outcome exit_code message"
+    return {
+        "version": VERSION,
+        **{key: plain(getattr(account, key)) for key in words.split()},
+        "verdict": account.verdict,
+        "nodes": {
+            node.name: {
+                "outcome": node.outcome or "not begun",
+                "out_of_service_s": node.out_of_service_s,
+                "message": node.message,
+                "restart_proof": node.restart_proof,
+                "steps": [{**asdict(span), "took_s": span.took_s} for span in node.spans],
+            }
+            for node in account.nodes.values()
+        },
+        "services": plain(account.probes),
+        "outages": [asdict(outage) for outage in account.outages],
+        "worst_probe_delay_s": account.late_s,
+        "writes": [asdict(write) for write in account.writes],
+        "gates": [asdict(gate) for gate in account.gates],
+        "notes": [asdict(note) for note in account.notes],
+        "left_out": account.left_out,
+        "others": account.others,
+    }
+
+
+def summary_json(account: Account) -> str:
+    """The summary as text."""
+    return json.dumps(plain(summary(account)), ensure_ascii=True, allow_nan=False, indent=2) + "\n"

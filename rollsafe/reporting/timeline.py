@@ -1,0 +1,179 @@
+"""The geometry of the report's drawings: seconds and values become numbers for SVG. Bounded for any run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rollsafe.reporting.account import PHASES, Account, NodeAccount, Outage, Span
+from rollsafe.reporting.sentences import GOOD_OUTCOMES
+from rollsafe.reporting.words import clock_face, took
+
+WIDTH = 1000.0
+LEFT = 130.0  # room for names
+RIGHT = 12.0
+LABELLED_NODES = 60  # with more, rows get thin and their names are in the table only
+BUCKETS = 500  # points of one curve: more than a screen shows
+MOST_CURVES = 150
+
+_NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+
+
+@dataclass(slots=True)
+class Bar:
+    """One rectangle. `kind` is its colour's name; `words` tell it to those who see no colour."""
+
+    kind: str
+    x: float
+    width: float
+    words: str = ""
+
+
+@dataclass(slots=True)
+class Row:
+    """One node, or one probe."""
+
+    name: str
+    y: float
+    height: float
+    bars: list[Bar] = field(default_factory=list)
+    labelled: bool = True
+
+
+@dataclass(slots=True)
+class Line:
+    """One curve."""
+
+    kind: str
+    points: str
+    words: str = ""
+
+
+@dataclass(slots=True)
+class Drawing:
+    """One SVG. Ticks are (x, text); `top` is the value at the top edge, in words."""
+
+    height: float
+    ticks: list[tuple[float, str]]
+    rows: list[Row] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    top: str = ""
+    split_y: float | None = None
+
+
+def timeline(account: Account) -> Drawing:
+    """The phases of each node, with the probes beneath on the same axis."""
+    scale = _Scale(account.span_s)
+    nodes = list(account.nodes.values())
+    height = 26.0 if len(nodes) <= LABELLED_NODES else max(1.5, min(10.0, 900 / len(nodes)))
+    rows, y = [], 24.0
+    for node in nodes:
+        rows.append(Row(node.name, y, height, _node_bars(node, account, scale), labelled=height >= 12))
+        y += height + (4 if height >= 12 else 0.2)
+    split_y = y + 4
+    y += 12
+    for probe in _probes(account):
+        rows.append(Row(probe, y, 18.0, _probe_bars(account, probe, scale)))
+        y += 24
+    return Drawing(round(y + 6, 1), scale.ticks(), rows, split_y=split_y)
+
+
+def sessions(account: Account) -> Drawing | None:
+    """Active sessions falling, a curve for each member that was drained."""
+    curves = [(key, curve.points) for key, curve in account.active.items() if curve.points][:MOST_CURVES]
+    if not curves:
+        return None
+    scale = _Scale(account.span_s)
+    most = max(1.0, *(value for _, points in curves for _, value in points))
+    lines = [
+        Line(
+            f"s{account.services.index(service) % 4 if service in account.services else 0}",
+            scale.curve(points, most, 150),
+            f"{service or 'all services'} of {node}: {points[0][1]:.0f} falling to {points[-1][1]:.0f}",
+        )
+        for (node, service), points in curves
+    ]
+    return Drawing(180, scale.ticks(), lines=lines, top=f"{most:.0f}")
+
+
+def latency(account: Account) -> Drawing | None:
+    """How long good probes took: the worst of each moment."""
+    curves = [(probe, curve.points) for probe, curve in account.latency.items() if curve.points][:MOST_CURVES]
+    if not curves:
+        return None
+    scale = _Scale(account.span_s)
+    most = max(0.001, *(value for _, points in curves for _, value in points))
+    lines = [
+        Line(f"s{index % 4}", scale.curve(points, most, 150), f"{probe}: at most {max(v for _, v in points):.3f} s")
+        for index, (probe, points) in enumerate(curves)
+    ]
+    return Drawing(180, scale.ticks(), lines=lines, top=f"{most:.3f} s" if most < 1 else took(most))
+
+
+class _Scale:
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self._per_s = (WIDTH - LEFT - RIGHT) / span_s
+
+    def x(self, at_s: float) -> float:
+        return round(LEFT + min(max(at_s, 0.0), self.span_s) * self._per_s, 1)
+
+    def bar(self, kind: str, start_s: float, end_s: float, words: str = "", least: float = 0.6) -> Bar:
+        x = self.x(start_s)
+        return Bar(kind, x, max(least, round(self.x(end_s) - x, 1)), words)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        step = next((step for step in _NICE_STEPS if self.span_s / step <= 8), int(self.span_s / 8) or 1)
+        return [(self.x(at), clock_face(at)) for at in range(0, int(self.span_s) + 1, step)]
+
+    def curve(self, points: Sequence[tuple[float, float]], most: float, height: float) -> str:
+        """`x,y x,y …`: the highest value of each bucket, so that no peak is lost."""
+        buckets: dict[int, tuple[float, float]] = {}
+        for at_s, value in points:
+            bucket = int(at_s / self.span_s * BUCKETS)
+            if bucket not in buckets or value >= buckets[bucket][1]:
+                buckets[bucket] = (at_s, value)
+        return " ".join(f"{self.x(at):g},{20 + height * (1 - value / most):.4g}" for at, value in buckets.values())
+
+
+def _node_bars(node: NodeAccount, account: Account, scale: _Scale) -> list[Bar]:
+    few = len(account.nodes) <= LABELLED_NODES
+    return [_span_bar(node, span, account, scale, worded=few) for span in _merged(node.spans)]
+
+
+def _span_bar(node: NodeAccount, span: Span, account: Account, scale: _Scale, *, worded: bool) -> Bar:
+    end_s = span.end_s if span.end_s is not None else account.span_s
+    bad = span.end_s is None or span.outcome not in GOOD_OUTCOMES
+    outcome = span.outcome or "no end on record"
+    what = f"{span.step} {span.service}" if span.service else span.step
+    words = f"{node.name}: {what} {took(end_s - span.start_s)}, {outcome}" if worded else ""
+    kind = span.step if span.step in PHASES else "other"
+    return scale.bar(f"{kind} bad" if bad else kind, span.start_s, end_s, words)
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """Longer ones first, so that a step of one service is drawn over the step of the whole node."""
+    return sorted(spans, key=lambda span: (span.start_s, -(span.took_s or 0.0)))
+
+
+def _probes(account: Account) -> list[str]:
+    known = dict.fromkeys([*account.latency, *account.failed_at, *(outage.probe for outage in account.outages)])
+    for service, seen in account.probes.items():
+        if seen.get("probes") and not any(probe.split(" ")[0] == service for probe in known):
+            known[service] = None
+    return list(known)[:40]
+
+
+def _probe_bars(account: Account, probe: str, scale: _Scale) -> list[Bar]:
+    bars = [scale.bar("good", 0.0, account.span_s)]
+    bars += [
+        _outage_bar(outage, account, scale) for outage in [o for o in account.outages if o.probe == probe][:BUCKETS]
+    ]
+    pixels = sorted({scale.x(at_s) for at_s in account.failed_at.get(probe, ())})
+    bars += [Bar("failed", x, 2.0, "") for x in pixels]
+    return bars
+
+
+def _outage_bar(outage: Outage, account: Account, scale: _Scale) -> Bar:
+    end_s = outage.end_s if outage.end_s is not None else account.span_s
+    open_end = "" if outage.end_s is not None else ", not seen to end"
+    words = f"{outage.probe}: failed for {took(end_s - outage.start_s)}{open_end}. {outage.detail}"
+    return scale.bar("failed", outage.start_s, end_s, words, least=2.0)

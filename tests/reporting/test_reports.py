@@ -1,0 +1,230 @@
+"""HTML, Markdown, JUnit and JSON from the same account: true, whole, bounded, and safe to open."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from rollsafe.model.record import Record
+from rollsafe.reporting.files import ReportPaths, write_reports
+from rollsafe.reporting.fold import account_of
+from rollsafe.reporting.html import html
+from rollsafe.reporting.junit import junit
+from rollsafe.reporting.markdown import markdown
+from rollsafe.reporting.summary_json import summary_json
+from tests.reporting import stories
+from tests.reporting.test_lines import golden
+
+STORIES = ["good_run", "node_out", "refused", "signalled", "killed"]
+RENDERERS = [html, markdown, junit, summary_json]
+
+
+class Page(HTMLParser):
+    """Collects tags, so that a test can say what a page holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_markdown_reads_well_in_a_ticket(story):
+    golden(f"{story}.md", markdown(account_of(getattr(stories, story)())))
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_page_needs_no_network_and_no_script(story):
+    records = getattr(stories, story)()
+    page = Page(text := html(account_of(records, stories.samples(records[-1].at_s))))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "a", "form"}
+    assert not [name for _, attrs in page.tags for name in attrs if name in ("src", "href") or name.startswith("on")]
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_the_verdict_the_left_out_and_the_mend_are_on_every_report():
+    account = account_of(stories.node_out())
+    for render in (html, markdown, summary_json):
+        text = render(account)
+        assert "node-out" in text
+        assert "rollsafe recover -i inventory.yml" in text
+        assert "did not become healthy within 30 s" in text
+
+
+def test_each_write_is_told_with_its_outcome_and_one_without_is_in_doubt():
+    account = account_of(stories.killed())
+    assert [write.outcome for write in account.writes] == ["in doubt"]
+    assert "no end on record" in html(account)
+    assert "in doubt" in html(account)
+    done = account_of(stories.good_run())
+    assert {write.outcome for write in done.writes} == {"done"}
+    assert len(done.writes) == 12
+
+
+def test_phases_and_outages_have_their_true_lengths():
+    account = account_of(stories.node_out())
+    jira1 = account.nodes["jira1"]
+    assert jira1.phase_s("restart") == pytest.approx(9.0)
+    assert jira1.phase_s("healthy") == pytest.approx(12.0)
+    (outage,) = account.outages
+    assert outage.end_s is not None
+    assert outage.end_s - outage.start_s == pytest.approx(7.5)
+    assert outage.failures == 2
+
+
+def test_samples_on_another_clock_are_drawn_on_the_run_s_axis():
+    shifted = [s for s in stories.samples(5000, bad=(4010, 4021)) if s.at_s >= 4000]
+    account = account_of(stories.good_run(), shifted, origin_s=4000)
+    assert account.failed_at["scim entra"] == [10.0, 15.0, 20.0]
+    assert account.late_s == pytest.approx(0.001)
+
+
+def test_a_resumed_run_goes_on_where_the_first_ended():
+    first = stories.killed()
+    second = stories.Story(["jira1", "jira2"])
+    second.begin(mode="resume")
+    second.whole_node("jira1", 1)
+    second.finish("done", 0, "done", {"jira1": {"outcome": "restarted"}, "jira2": {"outcome": "restarted"}})
+    account = account_of([*first, *second.records])
+    assert account.outcome == "done"
+    assert min(span.start_s for span in account.nodes["jira1"].spans[1:]) > first[-1].at_s
+
+
+def test_junit_has_failures_errors_and_skips_where_they_belong():
+    root = ET.fromstring(junit(account_of(stories.node_out())))
+    suites = {suite.get("name"): suite for suite in root}
+    assert [suites[name].get("failures") for name in ("jira1", "jira2", "jira3")] == ["0", "1", "0"]
+    assert suites["jira3"].get("skipped") == "1"
+    assert "scim says refused" in suites["jira2"].find("testcase/failure").get("message")
+    refused = ET.fromstring(junit(account_of(stories.refused())))
+    jira2 = next(suite for suite in refused if suite.get("name") == "jira2")
+    assert (jira2.get("errors"), jira2.get("failures")) == ("1", "1")
+    assert refused.get("errors") == "2"
+    good = ET.fromstring(junit(account_of(stories.good_run())))
+    assert (good.get("failures"), good.get("errors"), good.get("skipped")) == ("0", "0", "0")
+    assert int(good.get("tests")) > 15
+
+
+def test_the_summary_has_the_run_s_numbers():
+    told = json.loads(summary_json(account_of(stories.good_run())))
+    assert (told["outcome"], told["exit_code"], told["version"]) == ("done", 0, 1)
+    assert told["nodes"]["jira2"]["outcome"] == "restarted"
+    assert told["services"]["scim"]["failed"] == 0
+    assert told["nodes"]["jira1"]["steps"][0]["took_s"] == pytest.approx(9.05)
+
+
+EVIL = "<script>alert(1)</script>\"'&|`]]>\x00\x1b[2J\udcff{{7*7}}"
+
+
+def test_names_and_answers_from_elsewhere_stay_text():
+    story = stories.Story([EVIL, "jira2"])
+    story.begin(reason=EVIL)
+    story.say("warning", EVIL, EVIL, message=EVIL)
+    story.gate(EVIL, EVIL, allowed=False, reason=EVIL, remedy=EVIL)
+    story.say("write.intent", EVIL, "web", endpoint=EVIL, pool=EVIL, seat=EVIL, found=EVIL, to=EVIL, why=EVIL)
+    story.say("step.started", EVIL, EVIL, step=EVIL)
+    story.say("probe.failed", None, EVIL, probe=EVIL, detail=EVIL, status=500)
+    left = [{"node": EVIL, "service": EVIL, "endpoint": EVIL, "state": EVIL, "mend": EVIL}]
+    story.finish(EVIL, 30, EVIL, {EVIL: {"outcome": EVIL}}, left_out=left, services={EVIL: {"probes": 3, "failed": 1}})
+    account = account_of(story.records, stories.samples(5))
+    text = html(account)
+    assert "<script" not in text
+    assert "{{7*7}}" in text
+    assert "script" not in {tag for tag, _ in Page(text).tags}
+    ET.fromstring(junit(account))
+    json.loads(summary_json(account))
+    outside_code = re.sub(r"(?m)^    .*$", "", markdown(account))  # indented lines are code, and stay as they are
+    assert not re.search(r"(?<!\\)<script", outside_code)
+    for render in RENDERERS:
+        assert "\x1b" not in render(account)
+        render(account).encode("utf-8")
+
+
+def test_a_thousand_nodes_give_a_small_page():
+    records = stories.good_run(1000)
+    text = html(account_of(records, stories.samples(records[-1].at_s, 1.0)))
+    assert len(text.encode()) < 2_000_000
+    assert text.count("<tr>") < 2500
+    assert "3800 more are in the journal" in text
+
+
+def test_many_failures_give_a_small_page():
+    story = stories.Story(["jira1"])
+    story.begin()
+    for _ in range(20_000):
+        story.say("probe.failed", None, "scim", probe="entra", detail="x" * 500)
+        story.wait(1)
+        story.say("probe.recovered", None, "scim", probe="entra", outage_s=1.0)
+        story.say("warning", "jira1", message="y" * 500)
+    failed = stories.samples(40_000, 0.5, bad=(0, 40_000))
+    assert len(html(account_of(story.records, failed)).encode()) < 2_000_000
+
+
+def test_a_secret_that_an_error_quotes_is_in_no_report():
+    story = stories.Story(["jira1"])
+    story.begin(reason="https://ola:canary@git/")
+    story.say("warning", "jira1", message="401 from https://admin:canary@lb/x?token=canary; Bearer canarycanary")
+    story.finish("unknown", 40, "password=canary", {}, left_out=[{"node": "jira1", "mend": "x secret=canary"}])
+    for render in RENDERERS:
+        assert "canary" not in render(account_of(story.records))
+
+
+def test_reports_are_written_by_rename_and_keep_the_file_s_rights(tmp_path):
+    paths = ReportPaths(*(tmp_path / name for name in ("r.html", "r.md", "r.xml", "r.json")))
+    (tmp_path / "r.html").write_text("old")
+    (tmp_path / "r.html").chmod(0o600)
+    before = (tmp_path / "r.html").stat().st_ino
+    assert write_reports(paths, stories.good_run()) == []
+    assert (tmp_path / "r.html").stat().st_ino != before
+    assert stat.S_IMODE((tmp_path / "r.html").stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.md", "r.xml"]
+
+
+def test_a_report_that_can_t_be_written_is_a_sentence_and_the_others_are_there(tmp_path):
+    paths = ReportPaths(html=tmp_path / "missing" / "r.html", markdown=tmp_path / "r.md")
+    assert "does not exist" in paths.problems()[0]
+    (problem,) = write_reports(paths, stories.good_run())
+    assert "--html" in problem
+    assert "No such file" in problem
+    assert (tmp_path / "r.md").read_text().startswith("## rollsafe")
+
+
+def test_records_that_make_no_sense_still_give_a_report():
+    odd = [
+        Record("r", n, kind, "?", float(n), data={"nodes": 3, "reading": 5, "samples": None, "services": [1]})
+        for n, kind in enumerate(["run.started", "step.waiting", "probe.samples", "step.finished", "run.finished"])
+    ]
+    for render in RENDERERS:
+        assert render(account_of(odd))
+        assert render(account_of([]))
+
+
+def test_a_browser_draws_the_page_without_a_problem(tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        assert not os.environ.get("CI"), "Chromium is missing; install it: apt-get install chromium"
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    records = stories.node_out()
+    page, shot = tmp_path / "r.html", tmp_path / "r.png"
+    assert write_reports(ReportPaths(html=page), records, stories.samples(records[-1].at_s, bad=(65, 73))) == []
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"]
+    options += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,1600", f"--screenshot={shot}"]
+    subprocess.run([browser, *options, page.as_uri()], check=True, timeout=60, capture_output=True)
+    picture = shot.read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 40_000  # an empty page of this size has some 10 kB
+
+
+def test_the_template_travels_in_the_package():
+    assert Path(html.__code__.co_filename).parent.joinpath("templates", "report.html.j2").is_file()
