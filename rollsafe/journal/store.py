@@ -167,9 +167,14 @@ class Store:
         """The plan that is stored with the run; None for a command by hand. Raises UnknownPlan for a newer one's."""
         from rollsafe.journal.codec import plan_from_json  # noqa: PLC0415 - pydantic, which lists do without
 
-        self._database.check()
-        stored = self._run(run).body.get("plan")
+        stored = self.plan_json(run)
         return None if stored is None else plan_from_json(stored, f"run {run} in {self.file}")
+
+    def plan_json(self, run: str) -> dict[str, Any] | None:
+        """The stored plan as it was written, of whatever version."""
+        self._database.check()
+        stored: dict[str, Any] | None = self._run(run).body.get("plan")
+        return stored
 
     def records(self, run: str) -> Iterator[Record]:
         """All records of the run in the order of writing, each verified before it is given.

@@ -1,0 +1,34 @@
+"""Which journal `runs`, `show` and `report` read: the inventory's, where there is one, else the user's own."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollsafe.cli.common import inventory_paths, tell
+from rollsafe.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rollsafe.journal.store import Store
+
+
+def history(inventory: list[Path] | None) -> "Store":
+    """The store, not opened yet. Raises InvalidInput for an inventory that was named and does not hold."""
+    from rollsafe.journal.store import open_store  # noqa: PLC0415 - `--help` needs none of it
+
+    return open_store(_state(inventory))
+
+
+def _state(inventory: list[Path] | None) -> str | None:
+    named = bool(inventory or os.environ.get("ROLLSAFE_INVENTORY"))
+    if not named and not Path("inventory.yml").exists():
+        return None
+    from rollsafe.config.load import load_inventory  # noqa: PLC0415 - pydantic and YAML, only where there is something
+
+    try:
+        return load_inventory(inventory_paths(inventory)).cluster.state
+    except InvalidInput as error:
+        if named:
+            raise
+        # History is read when things went wrong: a broken inventory that happens to lie here must not hide it.
+        tell(f"./inventory.yml does not hold, so this is the user's own journal (see `rollsafe validate`): {error}")
+        return None

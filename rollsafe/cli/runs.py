@@ -1,0 +1,58 @@
+"""`rollsafe runs`: the runs that this machine knows, latest first."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
+if TYPE_CHECKING:
+    from rollsafe.journal.store import RunRow
+
+
+def runs(
+    inventory: common.InventoryOption = None,
+    output: common.OutputOption = Output.TEXT,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 20,
+    verbose: common.VerboseOption = 0,
+    log_file: common.LogFileOption = None,
+) -> None:
+    """List the runs that this machine knows, latest first.
+
+    Example: rollsafe runs --limit 5
+    """
+    common.begin(verbose, log_file)
+    from rollsafe.cli.history import history  # noqa: PLC0415 - `--help` needs none of it
+
+    with history(inventory) as store:
+        rows = store.runs(limit) if store.file.exists() else []
+    if output is Output.JSON:
+        for row in rows:
+            typer.echo(_as_json(row))
+    elif rows:
+        typer.echo(_table(rows))
+    else:
+        typer.echo(f"No run yet in {store.file}.")
+
+
+def _as_json(row: "RunRow") -> str:
+    import json  # noqa: PLC0415 - only for machines
+    from dataclasses import asdict  # noqa: PLC0415
+
+    return json.dumps(asdict(row))
+
+
+def _table(rows: "list[RunRow]") -> str:
+    cells = [("RUN", "CLUSTER", "STARTED", "OUTCOME", "EXIT", "WHO", "REASON")]
+    for row in rows:
+        code = "" if row.exit_code is None else str(row.exit_code)
+        who = f"{row.who.who}@{row.who.host}"
+        cells.append((row.run, row.cluster, row.started, row.outcome or "no end", code, who, row.who.reason))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line).rstrip()

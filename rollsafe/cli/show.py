@@ -1,0 +1,46 @@
+"""`rollsafe show RUN`: one run, step by step, from the journal."""
+
+from typing import Annotated
+
+import typer
+
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name, its beginning, or `last`.")] = "last",
+    inventory: common.InventoryOption = None,
+    output: common.OutputOption = Output.TEXT,
+    verbose: common.VerboseOption = 0,
+    log_file: common.LogFileOption = None,
+) -> None:
+    """Show one run, step by step: who, why, gates, writes, waits, probes, and how it ended. -v: every record.
+
+    Example: rollsafe show last
+    """
+    common.begin(verbose, log_file)
+    from rollsafe.cli.history import history  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.errors import InvalidInput  # noqa: PLC0415
+
+    with history(inventory) as store:
+        if not store.file.exists():
+            raise InvalidInput([f"there is no journal yet: {store.file} does not exist"])
+        name = store.find(run)
+        records = list(store.records(name))  # to its end: only then is it the whole story
+        if output is Output.JSON:
+            from rollsafe.reporting.jsonl import as_json  # noqa: PLC0415 - only for machines
+
+            for record in records:
+                typer.echo(as_json(record))
+            return
+        from rollsafe.cli.story import story  # noqa: PLC0415 - only for people
+
+        for line in story(store.row(name), _nodes(store.plan_json(name)), records, whole=verbose > 0):
+            typer.echo(line)
+
+
+def _nodes(plan: "dict[str, object] | None") -> list[str]:
+    """The nodes of the stored plan, whatever its version; none where it has no such list."""
+    nodes = plan.get("nodes") if plan else None
+    return [str(node.get("name", "?")) for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
