@@ -18,7 +18,7 @@ from rollsafe.model.cluster import Cluster, Node
 from rollsafe.model.settings import CheckSettings, ProbeSettings, SshSettings
 from rollsafe.planner.budget import Spending, judge_budget
 from rollsafe.planner.readings import Budget, Level
-from rollsafe.ports import HealthCheck, World
+from rollsafe.ports import Balancer, HealthCheck, World
 from rollsafe.probes.health import Dial, dial_directly, make_check
 from rollsafe.probes.http_probe import HttpProbe
 from rollsafe.probes.watch import Watch
@@ -46,11 +46,7 @@ def assemble(cluster: Cluster, clock: SystemClock) -> Assembled:
     restarters = {n.name: _restarter(cluster, n, pool) for n in cluster.live_nodes}
     claims = {n.name: _claim_file(cluster, n, pool) for n in cluster.live_nodes}
     world = World(
-        balancers={
-            (balancer.name, endpoint.url): make_balancer(balancer, endpoint, pool.get)
-            for balancer in cluster.balancers
-            for endpoint in balancer.endpoints
-        },
+        balancers=_balancers(cluster, pool, stack),
         claims=claims,
         restarters=restarters,
         checks=_checks(cluster, pool, stack, clock),
@@ -71,6 +67,18 @@ def spent(probes: Sequence[ProbeSettings], watch: Watch) -> Budget:
         return Budget()
     worst = max(judged, key=lambda budget: _LEVELS[budget.spending])
     return Budget(_LEVELS[worst.spending], worst.verdict.reason)
+
+
+def _balancers(cluster: Cluster, pool: SshPool, stack: ExitStack) -> dict[tuple[str, str], Balancer]:
+    balancers = {}
+    for settings in cluster.balancers:
+        for endpoint in settings.endpoints:
+            driver = make_balancer(settings, endpoint, pool.get)
+            balancers[settings.name, endpoint.url] = driver
+            close = getattr(driver, "close", None)  # a driver that holds connections may have one
+            if close is not None:
+                stack.callback(close)
+    return balancers
 
 
 def _rights(restarter: SshRestarter, claim: SshClaimFile) -> Callable[[], None]:

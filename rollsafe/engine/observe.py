@@ -140,14 +140,16 @@ class Observer:
         return ask
 
     def _health_due(self, state: RunState, *, everything: bool) -> list[tuple[str, str]]:
+        """Which checks to ask. Never one of a node that may be stopped any moment: the stop would cut our own request."""
         now_s = self._clock.at_s()
-        watched = state.in_hand if state.hand is not None and state.hand.stopped else None
+        hand = state.hand
         due = []
         for pair in self._world.checks:
-            if pair[0] not in self._plan.all_nodes:
+            in_hand = hand is not None and pair[0] == hand.name
+            if pair[0] not in self._plan.all_nodes or (in_hand and hand is not None and _may_stop(hand)):
                 continue
             last = self._health.get(pair)
-            if everything or pair[0] == watched or last is None or now_s - last.asked_s >= OTHERS_EVERY_S:
+            if everything or in_hand or last is None or now_s - last.asked_s >= OTHERS_EVERY_S:
                 due.append(pair)
         return due
 
@@ -197,3 +199,10 @@ class Observer:
             return late, late
         progress, identity = answer.value
         return progress, identity
+
+
+def _may_stop(hand: NodeState) -> bool:
+    """Is the node on its way to its restart, or in it?"""
+    if hand.counts_as_stopped or hand.ready_s is not None:
+        return False
+    return hand.restart in (Restart.NONE, Restart.INTENT, Restart.BEGUN)
