@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pwd
 import random
 import signal
 import socket
@@ -171,7 +172,7 @@ class Testbed:
         scim_lb: dict[str, Any] = {"driver": self._scim_product, "endpoints": [through_relay(b) for b in self.scim]}
         if self._scim_product == "apache":
             scim_lb |= {"username": USER, "password": "env:LB_PASSWORD"}
-        ssh = {"user": os.environ.get("USER") or "root", "port": 2222, "private_key": "operator_key"}
+        ssh = {"user": pwd.getpwuid(os.geteuid()).pw_name, "port": 2222, "private_key": "operator_key"}
         return {
             "cluster": "bed",
             "product": "jira",
