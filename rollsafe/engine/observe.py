@@ -140,7 +140,7 @@ class Observer:
         return ask
 
     def _health_due(self, state: RunState, *, everything: bool) -> list[tuple[str, str]]:
-        """Which checks to ask. Never one of a node that may be stopped any moment: the stop would cut our own request."""
+        """Which checks to ask. Never one of a node that may stop any moment: the stop would cut our own request."""
         now_s = self._clock.at_s()
         hand = state.hand
         due = []
