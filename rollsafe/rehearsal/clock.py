@@ -17,12 +17,27 @@ START = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 class Hand:
     """One thread's turn on the timeline: it runs only while it holds the baton."""
 
-    __slots__ = ("baton", "name", "over")
+    __slots__ = ("baton", "job", "timeline")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.baton = threading.Semaphore(0)
-        self.over = False
+        self.job: Callable[[], None] | None = None
+        self.timeline: Timeline | None = None
+
+    def live(self) -> None:
+        """A thread's life: take a job, do it, hand over, wait for the next."""
+        while True:
+            self.baton.acquire()
+            assert self.job is not None
+            assert self.timeline is not None
+            self.job()
+            self.job = None
+            timeline, self.timeline = self.timeline, None
+            IDLE.append(self)
+            timeline.hand_over()
+
+
+IDLE: list[Hand] = []  # threads without a job; a thread is dear, and thousands of simulations need a few each
 
 
 Due = tuple[float, int, Callable[[], None] | Hand]
@@ -35,7 +50,7 @@ class Timeline:
         self.now = 0.0
         self._heap: list[Due] = []
         self._seq = 0
-        self._holder = Hand("main")
+        self._holder = Hand()
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         """Have `act` run at `when` (at once where that has passed)."""
@@ -65,52 +80,58 @@ class Timeline:
         self._push(until, me)
         self._go_on(me)
 
-    def together(self, bodies: list[tuple[str, Callable[[], None]]]) -> None:
-        """Run several bodies side by side on this timeline, each in a thread of its own; returns when all ended.
+    def spawn(self, job: Callable[[], None]) -> None:
+        """Have `job` done side by side with everything else, from this moment on. It must let no exception out."""
+        hand = IDLE.pop() if IDLE else _new_hand()
+        hand.job, hand.timeline = job, self
+        self._push(self.now, hand)
 
-        A body must not let an exception out: what it has to say, it keeps.
-        """
-        main = self._holder
-        left = [len(bodies)]
+    def together(self, jobs: list[Callable[[], None]]) -> None:
+        """Do several jobs side by side; returns when all have ended. A job must let no exception out."""
+        me = self._holder
+        left = len(jobs)
 
-        def live(hand: Hand, body: Callable[[], None]) -> None:
-            hand.baton.acquire()
+        def ending(job: Callable[[], None]) -> None:
+            nonlocal left
             try:
-                body()
+                job()
             finally:
-                left[0] -= 1
-                if left[0] == 0:
-                    self._push(self.now, main)
-                self._go_on(hand, ends=True)
+                left -= 1
+                if left == 0:
+                    self._push(self.now, me)
 
-        threads = []
-        for name, body in bodies:
-            hand = Hand(name)
-            thread = threading.Thread(target=live, args=(hand, body), name=name, daemon=True)
-            threads.append(thread)
-            thread.start()
-            self._push(self.now, hand)
-        self._go_on(main)
-        for thread in threads:
-            thread.join()
+        for job in jobs:
+            self.spawn(lambda job=job: ending(job))  # type: ignore[misc]  # mypy sees no type in a default argument
+        self._go_on(me)
+
+    def hand_over(self) -> None:
+        """This thread has nothing more to do here: let whoever is due next go on."""
+        self._run_to_next().baton.release()
 
     def _push(self, when: float, what: Callable[[], None] | Hand) -> None:
         self._seq += 1
         heapq.heappush(self._heap, (when, self._seq, what))
 
-    def _go_on(self, me: Hand, *, ends: bool = False) -> None:
+    def _go_on(self, me: Hand) -> None:
         """Run what is due until it is `me`'s turn again; hand over where another is due first."""
+        following = self._run_to_next()
+        if following is not me:
+            following.baton.release()
+            me.baton.acquire()
+
+    def _run_to_next(self) -> Hand:
+        """Run what is due up to the next thread's turn, and say whose it is."""
         heap = self._heap
         while True:
             when, _, what = heapq.heappop(heap)
             self.now = max(self.now, when)
-            if not isinstance(what, Hand):
-                what()
-                continue
-            self._holder = what
-            if what is me:
-                return
-            what.baton.release()
-            if not ends:
-                me.baton.acquire()
-            return
+            if isinstance(what, Hand):
+                self._holder = what
+                return what
+            what()
+
+
+def _new_hand() -> Hand:
+    hand = Hand()
+    threading.Thread(target=hand.live, name="simulated", daemon=True).start()
+    return hand

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 EFFECTS = frozenset({"balancer.write", "claim.create", "claim.swap", "restarter.begin"})
 CALL_S = 0.01  # what a call that meets no fault takes
+INLINE_S = 0.5  # a question that takes longer must see its own clock move
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,33 @@ class Call:
     site: str  # kind and target
     records: int  # how many journal records there were before it
     at_s: float
+
+
+class Slot:
+    """One question under way in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._answer: Any = None
+        self._error: BaseException | None = None
+
+    def job(self, question: Callable[[], Any]) -> Callable[[], None]:
+        """Ask, and keep what comes of it."""
+
+        def ask() -> None:
+            try:
+                self._answer = question()
+            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is taken, Crash too
+                self._error = error
+            self.done = True
+
+        return ask
+
+    def get(self) -> Any:
+        """The answer. Raises what the question raised."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
 
 
 @dataclass(slots=True)
@@ -49,12 +77,14 @@ class Operator:
     seen: dict[tuple[tuple[str, str], str], tuple[float, PoolReading]] = field(default_factory=dict)
     wrote: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
     token: Token | None = None  # what it wrote into a claim last
-    paused: bool = False
+    stopped_until: float = 0.0
     late: bool = False  # what happens now was sent long ago: it can't wait
     paused_in_call: bool = False  # this very call was stopped between its last look and its effect
     hooks: list[Callable[[Call], None]] = field(default_factory=list)
-    _aside_s: float | None = None  # set while one of several questions is asked: its own clock
-    _under_way: dict[Any, tuple[float, Any]] = field(default_factory=dict)  # key -> (ready at, answer)
+    calm: Callable[[], bool] = lambda: True  # is nothing in the cluster slow just now?
+    _inline_s: float | None = None  # set while one of several questions is asked and time stands still
+    _under_way: dict[Any, "Slot"] = field(default_factory=dict)
+    _beating: bool = False
 
     def call(
         self,
@@ -76,6 +106,7 @@ class Operator:
         for hook in self.hooks:
             hook(made)
         self.pass_time(CALL_S)
+        self._stand_still()
         self.alive()
         if reach != "ok":
             raise self._unreachable(site, error, reach, timeout_s)
@@ -104,46 +135,78 @@ class Operator:
             raise Crash(self.name)
 
     def pass_time(self, seconds: float) -> None:
-        """Time that this process spends: on its own clock only, where several questions are asked at one moment."""
-        if self._aside_s is None:
+        """Time that this process spends."""
+        if self._inline_s is None:
             self.clock.timeline.pass_time(seconds)
         else:
-            self._aside_s += seconds
+            self._inline_s += seconds
 
     @property
     def aside_s(self) -> float:
-        """How far the question that is being asked is ahead of the timeline."""
-        return self._aside_s or 0.0
+        """How far the clock of a question that is asked inline is ahead; only where it waits, which is rare."""
+        return self._inline_s if self._inline_s is not None and self._inline_s > INLINE_S else 0.0
 
     def gather(self, questions: Mapping[K, Callable[[], T]], within_s: float) -> dict[K, T]:
-        """ports.Gather: all at the same moment, each on a clock of its own from here; the slowest sets the time.
-
-        An answer that takes longer than `within_s` is kept for a later call with the same key.
+        """ports.Gather. Where every call takes its usual moment, one after the other and then the time that the
+        slowest took; where one may wait, each in a thread of its own. A late answer comes with a later call.
         """
-        started = self.clock.timeline.now
-        answers: dict[K, T] = {}
-        longest = 0.0
+        if not self._under_way and self._calm(len(questions)):
+            return self._one_by_one(questions)
+        timeline = self.clock.timeline
         for key, question in questions.items():
             if key not in self._under_way:
-                answer, took = self.aside(question)
-                self._under_way[key] = (started + took, answer)
-            ready, answer = self._under_way[key]
-            longest = max(longest, ready - started)
-            if ready - started <= within_s:
-                del self._under_way[key]
-                answers[key] = answer
-        self.pass_time(min(longest, within_s))
+                slot = self._under_way[key] = Slot()
+                timeline.spawn(slot.job(question))
+        until, step = timeline.now + within_s, CALL_S
+        while timeline.now < until and any(not self._under_way[key].done for key in questions):
+            timeline.pass_time(min(step, until - timeline.now))
+            step = min(step * 1.2, 0.25)
+            self.alive()
+        done = [key for key in questions if self._under_way[key].done]
+        return {key: self._under_way.pop(key).get() for key in done}
+
+    def _one_by_one(self, questions: Mapping[K, Callable[[], T]]) -> dict[K, T]:
+        longest, answers = 0.0, {}
+        for key, question in questions.items():
+            answers[key], took = self.inline(question)
+            longest = max(longest, took)
+        self.pass_time(longest)
         self.alive()
         return answers
 
-    def aside(self, question: Callable[[], T]) -> tuple[T, float]:
-        """Ask on a clock of its own that starts now; the answer, and how long it took."""
-        outer, self._aside_s = self._aside_s, 0.0
+    def inline(self, question: Callable[[], T]) -> tuple[T, float]:
+        """Ask while time stands still; the answer, and how long it would have taken."""
+        outer, self._inline_s = self._inline_s, 0.0
         try:
             answer = question()
-            return answer, self._aside_s
+            return answer, self._inline_s
         finally:
-            self._aside_s = outer
+            self._inline_s = outer
+
+    def _calm(self, questions: int) -> bool:
+        """Will the next calls all take their usual moment?"""
+        soon = self.calls + 4 * questions
+        if any(fault.times > 0 and fault.at <= soon for fault in self.faults):
+            return False
+        return not any(index <= soon for index in self.pauses) and self.calm()
+
+    def beat(self, beat: Callable[[], None]) -> None:
+        """Call the heart's beat: it never holds up anything else."""
+        if self.dead or self.paused or self._beating:
+            return
+        if self._calm(8):
+            self._beat(lambda: self.inline(beat))
+        else:
+            self._beating = True
+            self.clock.timeline.spawn(lambda: self._beat(beat))
+
+    def _beat(self, beat: Callable[[], object]) -> None:
+        try:
+            beat()
+        except Crash:
+            return  # the process died in its beat; what else it does, it does no more
+        finally:
+            self._beating = False
 
     def append(self, record: Record) -> None:
         """ports.JournalWriter: the record is durable when this returns."""
@@ -157,16 +220,24 @@ class Operator:
         """The clock's sleep; a dead process never wakes."""
         self.alive()
         self.pass_time(seconds)
+        self._stand_still()
         self.alive()
 
     def stop_for(self, seconds: float) -> None:
         """The process is stopped for so long (SIGSTOP): it does nothing, its heart and its probes neither."""
-        self.paused = True
-        try:
-            self.clock.timeline.pass_time(seconds)
-        finally:
-            self.paused = False
+        timeline = self.clock.timeline
+        self.stopped_until = max(self.stopped_until, timeline.now + seconds)
+        self._stand_still()
         self.alive()
+
+    @property
+    def paused(self) -> bool:
+        """Is the process stopped just now?"""
+        return self.clock.timeline.now < self.stopped_until
+
+    def _stand_still(self) -> None:
+        while self.paused:
+            self.clock.timeline.pass_time(self.stopped_until - self.clock.timeline.now)
 
     def _told(self, site: str) -> tuple[Way, Told] | None:
         for fault in self.faults:
@@ -290,12 +361,6 @@ class SimHeart:
         self._on = False
 
     def _again(self, beat: Callable[[], None], every_s: float) -> None:
-        operator = self._operator
-        if not self._on or operator.dead:
-            return
-        if not operator.paused:
-            try:
-                operator.aside(beat)
-            except Crash:
-                return  # the process died in its beat; what else it does, it does no more
-        operator.clock.timeline.after(every_s, lambda: self._again(beat, every_s))
+        if self._on and not self._operator.dead:
+            self._operator.beat(beat)
+            self._operator.clock.timeline.after(every_s, lambda: self._again(beat, every_s))

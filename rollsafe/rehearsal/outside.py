@@ -74,6 +74,15 @@ class Outside:
                         self._out_since.setdefault((key, pool, seat.seat), now)
             for service, count in counts.items():
                 self.least[service] = min(self.least.get(service, count), count)
+        self._back_again()
+
+    def _back_again(self) -> None:
+        """A node that is back is no longer stopped by us: if it dies from here on, it dies by itself."""
+        for node in self.nodes.values():
+            if node.stopped_by is not None and self.well(node):
+                seats = [s for e in self.endpoints.values() for s in e.seats() if s.node is node]
+                if not any(seat.out_by_us for seat in seats):
+                    node.stopped_by = None
 
     def changed(self, endpoint: SimEndpoint, _seat: SimSeat, _before: AdminState, by: str) -> None:
         """An admin state was set, by whomever."""

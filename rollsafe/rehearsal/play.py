@@ -118,6 +118,8 @@ def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
     played.violations += defects(first.records)
     if ended is None or ended.exit_code in (30, 40) or not _clear(sim):
         _recover(actors, trace_recover=trace_recover)
+    else:
+        _mended(sim)
     played.as_found = actors.restored()
     if not played.as_found:
         played.violations.append(Violation("I8", sim.timeline.now, f"not as found at the end: {_unlike(actors)}"))
@@ -133,9 +135,7 @@ def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
 def _recover(actors: _Actors, *, trace_recover: bool) -> None:
     """Somebody mends what broke, and calls recover from another machine, until it says 0; then once more."""
     sim, played, point = actors.sim, actors.played, actors.point
-    sim.timeline.pass_time(30.0)
-    mend(sim)
-    sim.timeline.pass_time(30.0)
+    _mended(sim)
     for turn in range(RECOVERIES):
         crash = point.recover_crash if turn == 0 else None
         faults = [Fault(f.way, f.at, f.site, f.times) for f in point.recover_faults] if turn == 0 else []
@@ -155,6 +155,13 @@ def _recover(actors: _Actors, *, trace_recover: bool) -> None:
             played.violations.append(Violation("I8", sim.timeline.now, text))
             return
     _recover_once_more(actors)
+
+
+def _mended(sim: SimWorld) -> None:
+    """Time passes, somebody mends what broke, and it settles."""
+    sim.timeline.pass_time(30.0)
+    mend(sim)
+    sim.timeline.pass_time(30.0)
 
 
 def _recover_once_more(actors: _Actors) -> None:

@@ -85,7 +85,7 @@ def faults(track: Track, cluster: Cluster, *, thorough: bool) -> list[Point]:
                 continue
             seen[full] = len(points)
             where = f"{call.site}: {ways[0].value}, {situation[2]}"
-            points.append(Point("fault", where, faults=(Fault(ways[0], call.index),), stands_for=len(ways)))
+            points.append(Point("fault", where, faults=(Fault(ways[0], call.index, call.site),), stands_for=len(ways)))
     return points
 
 
@@ -149,7 +149,11 @@ def recoveries(crash: Point, track: Track) -> list[Point]:
         for ways in classes(call.site):
             where = f"{crash.where}, then in recover {call.site}: {ways[0].value}"
             point = replace(
-                crash, kind="recover", where=where, recover_faults=(Fault(ways[0], call.index),), stands_for=1
+                crash,
+                kind="recover",
+                where=where,
+                recover_faults=(Fault(ways[0], call.index, call.site),),
+                stands_for=1,
             )
             points.setdefault((_situation(track, call)[0], call.site, ways), point)
     return list(points.values())

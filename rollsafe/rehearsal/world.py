@@ -45,6 +45,7 @@ class SimWorld:
         clock = OperatorClock(self.timeline, self.start)
         it = Operator(name or f"operator{len(self.operators) + 1}", clock, faults or [], crash)
         clock.operator = it
+        it.calm = self.calm
         self.operators.append(it)
         return it
 
@@ -99,6 +100,13 @@ class SimWorld:
     def as_found(self) -> bool:
         """Is every member as somebody other than rollsafe left it?"""
         return not any(s.out_by_us for e in self.endpoints.values() for s in e.seats())
+
+    def calm(self) -> bool:
+        """Is nothing slow or silent, and no lock held?"""
+        now = self.timeline.now
+        return all(e.api != "hangs" for e in self.endpoints.values()) and all(
+            n.ssh != "hangs" and n.locked_until <= now for n in self.nodes.values()
+        )
 
     def _endpoints(self) -> dict[tuple[str, str], SimEndpoint]:
         made: dict[tuple[str, str], SimEndpoint] = {}
