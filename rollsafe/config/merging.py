@@ -55,7 +55,7 @@ def _normal(document: Document) -> Document:
     nodes = document.data.get("nodes")
     if isinstance(nodes, dict):
         for name, node in nodes.items():
-            if isinstance(node, str):
+            if isinstance(node, str | bool | int | float):
                 nodes[name] = {"host": node}
                 document.places["nodes", name, "host"] = document.places["nodes", name]
     return document

@@ -60,7 +60,7 @@ def _as_step(value: Any) -> Any:
     if isinstance(value, str):
         return PlannedStep(_known(value))
     if not isinstance(value, dict) or len(value) != 1:
-        raise ValueError(_NOT_A_STEP)  # noqa: TRY004 - pydantic lets a TypeError through
+        raise ValueError(_NOT_A_STEP)
     (word, arguments), *_ = value.items()
     name = _known(word)
     if not isinstance(arguments, dict):

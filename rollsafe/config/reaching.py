@@ -84,6 +84,8 @@ def balancer(context: Context, name: str, written: Balancer, top: SshWords) -> B
         if settings.url in {other.url for other in endpoints}:
             context.problems.error((*path, "endpoints", index), f"{settings.url} is here twice: keep one")
         endpoints.append(settings)
+    if written.options and written.driver in SCHEMES:
+        context.problems.error((*path, "options"), f"the {written.driver} driver has no options: remove it")
     options = {key: _option(context, (*path, "options", key), value) for key, value in written.options.items()}
     return BalancerSettings(name, written.driver, tuple(endpoints), options)
 

@@ -1,0 +1,83 @@
+"""`rollsafe validate`: inventory and playbook, without touching the network."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
+if TYPE_CHECKING:
+    from rollsafe.config.load import Loaded
+    from rollsafe.config.playbook import Playbook
+
+
+def validate(
+    inventory: common.InventoryOption = None,
+    playbook: common.PlaybookOption = common.DEFAULT_PLAYBOOK,
+    output: common.OutputOption = Output.TEXT,
+    resolve_secrets: Annotated[
+        bool, typer.Option("--resolve-secrets", help="Read every secret too (never printed); commands are run.")
+    ] = False,
+) -> None:
+    """Check inventory and playbook, without touching the network: every problem at once, with its line.
+
+    Example: rollsafe validate -i base.yml -i production.yml --resolve-secrets
+    """
+    from rollsafe.config.load import find_inventory, load_inventory  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.config.playbook import load_playbook  # noqa: PLC0415 - the same
+    from rollsafe.config.references import check_references  # noqa: PLC0415 - the same
+    from rollsafe.config.secrets import resolve_all  # noqa: PLC0415 - the same
+    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - the same
+
+    problems: list[str] = []
+    loaded: Loaded | None = None
+    steps: Playbook | None = None
+    paths = find_inventory(inventory)
+    try:
+        loaded = load_inventory(paths)
+        problems += check_references(loaded.cluster)
+        if resolve_secrets:
+            resolve_all(loaded.cluster)
+    except InvalidInput as error:
+        problems += [problem for problem in error.problems if problem not in problems]
+    try:
+        steps = load_playbook(playbook, beside=paths[-1].parent)
+    except InvalidInput as error:
+        problems += error.problems
+    if output is Output.JSON:
+        _print_json(loaded, problems)
+    if problems or loaded is None or steps is None:
+        raise InvalidInput(problems)
+    if output is Output.TEXT:
+        _print_text(loaded, steps)
+
+
+def _print_json(loaded: "Loaded | None", problems: list[str]) -> None:
+    import json  # noqa: PLC0415 - only where it is asked for
+
+    result: dict[str, Any] = {"type": "validated", "valid": not problems, "problems": problems}
+    if loaded is not None:
+        cluster = loaded.cluster
+        result |= {
+            "cluster": cluster.name,
+            "nodes": [node.name for node in cluster.live_nodes],
+            "services": [service.name for service in cluster.services],
+            "warnings": list(loaded.warnings),
+        }
+    typer.echo(json.dumps(result))
+
+
+def _print_text(loaded: "Loaded", steps: "Playbook") -> None:
+    cluster = loaded.cluster
+    for warning in loaded.warnings:
+        common.tell(f"warning: {warning}")
+    order = ", ".join(node.name for node in cluster.live_nodes)
+    services = ", ".join(f"{service.name} ({', '.join(service.pools)})" for service in cluster.services)
+    typer.echo(f"{cluster.name} ({cluster.product}) is valid: {', '.join(str(path) for path in loaded.paths)}")
+    typer.echo(f"  nodes, in order: {order}")
+    for node in cluster.nodes:
+        if node.excluded is not None:
+            typer.echo(f"  excluded: {node.name} ({node.excluded})")
+    typer.echo(f"  services, most critical first: {services}")
+    typer.echo(f"  playbook {steps.name}: {', '.join(step.name for step in steps.each_node)}")

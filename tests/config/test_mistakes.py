@@ -1,0 +1,209 @@
+"""What people get wrong: each mistake is told once, with its line and what is allowed; all of them at once."""
+# ruff: noqa: E501 - in the tables one row is one mistake
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from rollsafe.config.load import load_inventory
+from rollsafe.errors import InvalidInput
+from tests.config.test_inventory import SMALL, write
+
+
+def problems_of(folder: Path, text: str) -> list[str]:
+    with pytest.raises(InvalidInput) as caught:
+        load_inventory([write(folder, text)])
+    return [problem.removeprefix(f"{folder}/inventory.yml:") for problem in caught.value.problems]
+
+
+TRAPS = {
+    "a duplicate key": (SMALL + "product: jira\n", '12: the key "product" is here twice (first on line 2): keep one'),
+    "a duplicate node": (
+        SMALL.replace("jira2:", "jira1:"),
+        '5: nodes: the key "jira1" is here twice (first on line 4): keep one',
+    ),
+    "a tab": (SMALL.replace("  jira1", "\tjira1"), "4: is indented with a tab: YAML indents with spaces only"),
+    "a node called no": (
+        SMALL.replace("jira2:", "no:"),
+        '5: nodes: a bare no means a boolean to YAML: write "no" in quotes',
+    ),
+    "a list": ("- a\n", "1: the file holds a list, but a map of `key: value` is wanted"),
+    "a text": ("hello\n", "1: the file holds text, but a map of `key: value` is wanted"),
+    "nothing": ("# only this\n", "1: the file is empty: `rollsafe init` writes a first one"),
+    "two documents": (SMALL + "---\na: 1\n", "12: a second document begins here (`---`): one file holds one document"),
+    "deep nesting": ("a: " + "[" * 10_000, "1: is nested more than 30 levels deep: no inventory needs that"),
+    "deep indentation": (
+        "".join(" " * n + "a:\n" for n in range(500)),
+        "30: is nested more than 30 levels deep: no inventory needs that",
+    ),
+    "too many values": ("a:\n" + "- 1\n" * 30_000, "20000: more than 20000 values: no inventory needs that many"),
+    "a cycle": ("a: &a [*a]\n", "1: anchors unfold into more than 20000 values, or into themselves: no inventory needs that"),
+    "a Python object": ("a: !!python/object:os.system {}\n", "1: a: the tag !!python/object:os.system is not known here: write the plain value"),
+    "a control character": ("a: \x00\n", "1: holds a control character (#x00): remove it"),
+    "an unknown alias": ("a: *b\n", "1: found undefined alias 'b'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_trap_of_yaml_is_one_clear_error(tmp_path: Path, trap: str) -> None:
+    text, sentence = TRAPS[trap]
+    assert problems_of(tmp_path, text) == [sentence]
+
+
+def test_an_anchor_bomb_is_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 25)]
+    began = time.monotonic()
+    told = problems_of(tmp_path, "\n".join(lines))
+    assert time.monotonic() - began < 5
+    assert len(told) == 1
+    assert "anchors unfold into more than 20000 values" in told[0]
+
+
+def test_a_merge_bomb_is_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 {k: {x: 1, y: 2}}"]
+    lines += [f"a{n}: &a{n} {{l{n}: *a{n - 1}, m{n}: *a{n - 1}, <<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 20)]
+    began = time.monotonic()
+    assert len(problems_of(tmp_path, "\n".join(lines))) == 1
+    assert time.monotonic() - began < 10
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "inventory.yml"
+    with file.open("wb") as stream:
+        stream.truncate(100 << 20)  # sparse
+    with pytest.raises(InvalidInput, match=r"has 104857600 bytes; more than 1048576 are not read"):
+        load_inventory([file])
+
+
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no such file"):
+        load_inventory([tmp_path / "none.yml"])
+    with pytest.raises(InvalidInput, match="is a folder"):
+        load_inventory([tmp_path])
+    with pytest.raises(InvalidInput, match="not a regular file"):
+        load_inventory([Path("/dev/null")])
+
+
+def test_other_encodings_are_told_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "inventory.yml"
+    file.write_bytes(b"cluster: a\nproduct: \xe6\n")
+    with pytest.raises(InvalidInput, match=r"inventory.yml:2: is not UTF-8"):
+        load_inventory([file])
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
+    file = tmp_path / "inventory.yml"
+    file.write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
+    assert load_inventory([file]).cluster.name == "jira-prod"
+
+
+ONE_MISTAKE = {
+    "unknown key": ("product: jira", "product: jira\npolicey: {}", '3: policey: is not known here; did you mean "policy"?'),
+    "unknown product": ("product: jira", "product: jria", '2: product: "jria" is not known; allowed: jira, confluence, bitbucket or other; did you mean "jira"?'),
+    "cluster with a space": ("jira-prod", "jira prod", '1: cluster: the name "jira prod" must begin with'),
+    "boolean for text": ("10.0.0.12", "yes", "5: nodes.jira2.host: must be text, but a bare yes"),
+    "number for text": ("pool: jira", "pool: 12", "11: services.web.pool: must be text, but it is a number: write it in quotes"),
+    "octal port": ("pool: jira", "pool: jira, port: 08080", "11: services.web.port: must be a whole number, not text (without quotes or a leading zero)"),
+    "port out of range": ("pool: jira", "pool: jira, port: 80800", "11: services.web.port: must be less than or equal to 65535"),
+    "sexagesimal": ("pool: jira", "pool: jira, port: 12:30", "11: services.web.port: must be a whole number, not text"),
+    "bare duration": ("product: jira", "product: jira\npolicy: {soak: 30}", '3: policy.soak: 30 names no unit: write "30s", "30m" or "30ms"'),
+    "odd duration": ("product: jira", "product: jira\npolicy: {soak: 5 min}", '3: policy.soak: "5 min" is no duration: write'),
+    "empty value": ("product: jira", "product: jira\npolicy: {soak: }", "3: policy.soak: has no value: give one, or remove the line"),
+    "missing host": ("jira2: 10.0.0.12", "jira2: {ssh: {port: 22}}", '5: nodes.jira2: "host" is missing: name or IP address of the machine'),
+    "host with a port": ("10.0.0.12", "10.0.0.12:80/x", '5: nodes.jira2.host: "10.0.0.12:80/x" is no host'),
+
+    "no such balancer": ("{balancer: lb, pool: jira}", "{balancer: lbb, pool: jira}", '11: services.web.balancer: "lbb" is not among the balancers (lb); did you mean "lb"?'),
+    "driver of later": ("driver: haproxy", "driver: f5", '8: balancers.lb.driver: "f5" is not part of this version yet; it has haproxy or apache'),
+    "unknown driver": ("driver: haproxy", "driver: haprox", 'did you mean "haproxy"?'),
+    "wrong scheme": ("tcp://10.0.0.5:9999", "http://10.0.0.5:9999", '8: balancers.lb.endpoints[0]: "http://10.0.0.5:9999" is no address for haproxy: write tcp://host:port'),
+    "no port": ("tcp://10.0.0.5:9999", "tcp://10.0.0.5", '"tcp://10.0.0.5" has no port for haproxy'),
+    "twin endpoints": ('"tcp://10.0.0.5:9999"', '"tcp://10.0.0.5:9999", "tcp://10.0.0.5:9999"', "8: balancers.lb.endpoints[1]: tcp://10.0.0.5:9999 is here twice"),
+    "twin hosts": ("10.0.0.12", "10.0.0.11", "5: nodes.jira2.host: 10.0.0.11:5501 is \"jira1\"'s scim too"),
+    "one pool, two services": ("pool: jira", "pool: scim", '11: services.web.pool: the pool "scim" of lb is the service "scim"\'s too'),
+    "min_ready of nonsense": ("pool: jira", "pool: jira, min_ready: most", '11: services.web.min_ready: "most" is not known: write "all-others"'),
+    "min_ready too high": ("pool: jira", "pool: jira, min_ready: 3", "11: services.web.min_ready: 3 asks for 3 members while one is out, but there are 2 others"),
+    "scim without tenants": (", tenants: [{id: zbs1}]", "", '10: services.scim: "tenants" or "health" is missing'),
+    "unknown service of a node": ("jira2: 10.0.0.12", "jira2: {host: 10.0.0.12, ports: {wbe: 1}}", '5: nodes.jira2.ports.wbe: is no service here (scim or web); did you mean "web"?'),
+    "unit and command": ("product: jira", "product: jira\nrestart: {unit: a, command: b, identity: c}", "3: restart.command: unit says it too: keep one of them"),
+    "command without proof": ("product: jira", "product: jira\nrestart: {command: b}", '3: restart.command: needs "identity"'),
+    "unknown time zone": ("product: jira", "product: jira\nwindow: {timezone: Europe/Olso}", 'did you mean "Europe/Oslo"?'),
+    "unknown day": ("product: jira", 'product: jira\nwindow: {timezone: UTC, open: ["Sta 02:00-03:00"]}', '3: window.open[0]: "Sta 02:00-03:00" names no day'),
+    "blackout reversed": ("product: jira", 'product: jira\nwindow: {timezone: UTC, blackouts: ["2026-12-20/2026-12-01"]}', "the earlier day first"),
+    "via of nonsense": ("tcp://10.0.0.5:9999\"]", 'tcp://10.0.0.5:9999"], via: lb3', '8: balancers.lb.via: "lb3" is no host to go through: write ssh://[user@]host[:port]'),
+    "probe without url": ("pool: jira", "pool: jira, probe: {interval: 1s}", '11: services.web.probe: "url" or "base_url" is missing'),
+    "probe of another scheme": ("pool: jira", "pool: jira, probe: {url: ftp://x}", '11: services.web.probe.url: "ftp://x" is no address: write https://host/path'),
+    "secret in a header": ("pool: jira", "pool: jira, health: {path: /, headers: {Authorization: Bearer x}}", "11: services.web.health.headers.Authorization: holds a secret"),
+    "member of one name": ("pool: jira", "pool: jira, member: jira", '11: services.web.member: "jira" names the same member for every node'),
+    "unknown literal": ("pool: jira", "pool: jira, drain: {idle: requierd}", '11: services.web.drain.idle: "requierd" is not known; allowed: required or preferred; did you mean "required"?'),
+    "password in state": ("product: jira", "product: jira\nstate: postgresql://me:hunter2@db/x", "3: state: holds a password"),
+    "options of haproxy": ("driver: haproxy", "driver: haproxy, options: {a: 1}", "8: balancers.lb.options: the haproxy driver has no options"),
+    "jump of nonsense": ("product: jira", "product: jira\nssh: {jump: 'a b'}", '3: ssh.jump: "a b" is no jump host'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", ONE_MISTAKE)
+def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, mistake: str) -> None:
+    old, new, sentence = ONE_MISTAKE[mistake]
+    assert old in SMALL
+    told = problems_of(tmp_path, SMALL.replace(old, new, 1))
+    assert len(told) == 1, told
+    assert sentence in told[0]
+    assert re.match(r"\d+: ", told[0])
+    assert "hunter2" not in told[0]
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    text = """\
+cluster: a b
+product: jria
+nodse: {}
+nodes:
+  jira1: 10.0.0.11
+  jira2: {host: no}
+  jira3: {host: 10.0.0.13, prots: {web: 1}}
+balancers:
+  lb: {driver: haprox, endpoints: "lb:9999"}
+services:
+  scim: {balancer: lb, pool: scim, helth: 1}
+  web: {balancer: lbb, pool: jira}
+policy: {poll: 0s}
+window: {timezone: Mars}
+"""
+    lines = [int(problem.partition(":")[0]) for problem in problems_of(tmp_path, text)]
+    assert lines == [1, 2, 3, 6, 7, 9, 9, 11, 12, 13, 14]
+
+
+def test_the_problems_of_every_file_come_at_once(tmp_path: Path) -> None:
+    first, second = write(tmp_path, "a: 1\na: 2\n", "a.yml"), write(tmp_path, "- x\n", "b.yml")
+    with pytest.raises(InvalidInput) as caught:
+        load_inventory([first, second, tmp_path / "c.yml"])
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("  jira2: 10.0.0.12\n  jira3: 10.0.0.13\n", "", "one node alone can't stay reachable"),
+        ("pool: jira", "pool: jira, min_ready: 0", "permits that nobody serves"),
+        ("tenants: [{id: zbs1}]", "tenants: [{id: zbs1, token: hunter2}]", "is a literal secret"),
+        ("pool: jira", "pool: jira, probe: {url: 'http://j/', token: env:T}", "sends the token unencrypted"),
+        (
+            "balancers:",
+            "balancers:\n  spare: {driver: haproxy, endpoints: unix:///a}",
+            "no service names this balancer",
+        ),
+    ],
+)
+def test_what_works_but_should_be_known_is_a_warning(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    warnings = load_inventory([write(tmp_path, SMALL.replace(old, new, 1))]).warnings
+    assert any(sentence in warning for warning in warnings), warnings
+    assert "hunter2" not in " ".join(warnings)
+
+
+def test_many_nodes_are_a_warning(tmp_path: Path) -> None:
+    more = "".join(f"  n{number}: 10.0.1.{number}\n" for number in range(30))
+    warnings = load_inventory([write(tmp_path, SMALL.replace("balancers:", f"{more}balancers:"))]).warnings
+    assert any("33 nodes" in warning for warning in warnings)
