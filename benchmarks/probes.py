@@ -1,0 +1,150 @@
+"""What probing costs: 10 Hz with a new connection each time, over plain HTTP and over TLS. CPU, memory, rhythm.
+
+    python benchmarks/probes.py [SECONDS]       default 20; exits 1 where probing takes 2 % of a core or memory grows
+
+The server runs in a process of its own, so that only the prober is measured. An hour costs what a minute does, for
+nothing in a watch grows with time; the second half of the run is held against the first to see that.
+"""
+
+import gc
+import http.server
+import multiprocessing
+import resource
+import ssl
+import sys
+import tempfile
+import time
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from rollsafe.clock import SystemClock
+from rollsafe.model.reading import Evidence, ProbeSample
+from rollsafe.model.settings import Expectation, ProbeSettings
+from rollsafe.probes.http_probe import HttpProbe
+from rollsafe.probes.ledger import Ledger
+from rollsafe.probes.watch import Watch
+
+RATE_HZ = 10
+LIMIT = 0.02  # of a core
+GROWTH_KIB = 512  # allocator's play; 36,000 samples kept would be tens of MB
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Says that it runs."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        body = b'{"state": "RUNNING"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def serve(port: Any, certificate: str | None) -> None:
+    """The server's process."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    port.value = server.server_address[1]
+    server.serve_forever()
+
+
+def certificate(folder: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 that lives an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(hours=1)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()) + made.public_bytes(pem))
+    return file
+
+
+def measure(seconds: float, pem: Path | None) -> bool:
+    """One watch at 10 Hz. True where it is cheap enough."""
+    port = multiprocessing.Value("i", 0)
+    process = multiprocessing.Process(target=serve, args=(port, str(pem) if pem else None), daemon=True)
+    process.start()
+    while not port.value:
+        time.sleep(0.01)
+    url = f"{'https' if pem else 'http'}://127.0.0.1:{port.value}/status"
+    expect = Expectation(json={"state": "RUNNING"})
+    settings = ProbeSettings("web", "main", url, expect=expect, interval_s=1 / RATE_HZ, timeout_s=10.0)
+    verify = ssl.create_default_context(cafile=str(pem)) if pem else False
+    clock = SystemClock()
+    with httpx.Client(verify=verify, trust_env=False) as client:
+        watch = Watch([(settings, HttpProbe(settings, client, clock))], clock)
+        watch.start()
+        time.sleep(seconds / 4)  # the first connections load code
+        before, began, peak = time.process_time(), time.monotonic(), memory_kib()
+        time.sleep(seconds * 3 / 4)
+        share = (time.process_time() - before) / (time.monotonic() - began)
+        grown = memory_kib() - peak
+        summary, latency = watch.summaries()[0], watch.latencies()[0]
+        watch.stop()
+    process.terminate()
+    process.join()
+    print(
+        f"{'https' if pem else 'http':5}  {share:6.2%} of a core  {grown:5d} KiB more  {summary.probes} probes  "
+        f"{summary.failed} failed  latest {summary.late_s * 1000:.1f} ms late  median {latency.median_s * 1000:.1f} ms"
+    )
+    return share < LIMIT and grown < GROWTH_KIB and summary.failed == 0
+
+
+def memory_kib() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def an_hour_in_memory() -> bool:
+    """An hour at 10 Hz in virtual time, twice: the second hour must need no more than the first left behind."""
+    ledger = Ledger(ProbeSettings("web", "main", "http://x", interval_s=1 / RATE_HZ), 0.0)
+
+    def hour(number: int) -> int:
+        for i in range(3600 * RATE_HZ):
+            at = number * 3600 + i / RATE_HZ
+            good = i % 7 != 0
+            sample = ProbeSample("web", "main", at, at, good, 0.01, Evidence(200, "x" * 200, 0.01))
+            ledger.answered(ledger.sent(at, at), sample, at + 0.01)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    first, second = hour(0), hour(1)
+    tracemalloc.stop()
+    print(f"hour   {first / 1024:.0f} KiB after one hour, {second / 1024:.0f} KiB after two (one in seven failed)")
+    return second < first * 1.5
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+    with tempfile.TemporaryDirectory() as folder:
+        good = [measure(seconds, None), measure(seconds, certificate(Path(folder))), an_hour_in_memory()]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
