@@ -146,6 +146,8 @@ class Story:
             self.say(f"The fault: {self._sentence(self._lab.fault.happens)}")
             self.say(f"What a careful tool does: {self._sentence(self._lab.fault.lesson)}")
         self.say(f"rollsafe ended with {int(code)} ({code.outcome}): {MEANINGS[code]}.")
+        if code in (ExitCode.NODE_OUT, ExitCode.UNKNOWN) and not keep:
+            self.say("This cluster goes now, and there is nothing to mend. With --keep it stays, and you can mend it.")
 
     def _end_json(self, seen: "Summary") -> None:
         from dataclasses import asdict  # noqa: PLC0415 - only here
@@ -172,6 +174,9 @@ class Story:
         self.say(f"  export ROLLSAFE_INVENTORY={self._lab.inventory}")
         for command in ("status --watch", "plan", f"drain {second}", f"ready {second}", "run"):
             self.say(f"  {rollsafe} {command}")
+        if self._lab.fault and self._lab.fault.victim_file:
+            victim = self._lab.scene.victim
+            self.say(f"\nTo mend {victim.name}: rm {victim}/fault; {victim}/restart.sh; {rollsafe} recover")
         self.say(f"\nA shell on a node: ssh -F {self._lab.folder / 'ssh_config'} {second} 'cat node.id'")
         try:
             while True:

@@ -184,7 +184,9 @@ class Proxy:
         headers = request.without("connection", "cookie")
         if kept:
             headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in kept.items())))
-        return Message(request.start, [*headers, ("Connection", "close")], request.body)
+        return Message(
+            request.start, [*headers, ("X-Forwarded-For", "127.0.0.1"), ("Connection", "close")], request.body
+        )
 
     def _with_cookie(self, answer: Message, seat: Seat, cookie: str) -> Message:
         if self._upstream.cookie_name and cookie != seat.name:

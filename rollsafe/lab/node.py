@@ -57,7 +57,6 @@ class Node:
         self.first = first
         self.state = "STARTING"
         self.in_flight = {"web": 0, "scim": 0}
-        self.served = {"web": 0, "scim": 0}
         self.sessions: set[str] = set()
         self.users = 0
         self._header = ("X-ANODEID", settings.name)
@@ -67,7 +66,7 @@ class Node:
     async def live(self) -> None:
         """Start as slowly as a node does, then serve until the process is ended."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
-        identity = f"{self.settings.name} {os.getpid()} {secrets.token_hex(8)}"
+        identity = f"{secrets.token_hex(4)} {self.settings.name} pid {os.getpid()}"
         _write(self.folder / "node.pid", f"{os.getpid()}\n")
         _write(self.folder / "node.id", identity + "\n")
         self.record("started", identity=identity)
@@ -135,7 +134,7 @@ class Node:
             session = f"{self.settings.name}.{secrets.token_hex(8)}"
             self.sessions.add(session)
             headers.append(("Set-Cookie", f"JSESSIONID={session}; Path=/; HttpOnly"))
-        await self._work("web", url.query)
+        await self._work("web", request)
         return response(200, f"<h1>{url.path} on {self.settings.name}</h1>\n".encode(), *headers)
 
     # --- the SCIM port ---
@@ -150,7 +149,7 @@ class Node:
             return self._scim_error(401, "Not authorized for this operation")
         if url.path != base + "Users":
             return self._scim_error(404, "Not found")
-        await self._work("scim", url.query)
+        await self._work("scim", request)
         if request.method == "POST":
             return self._created(request.body)
         found = {
@@ -177,15 +176,18 @@ class Node:
 
     # --- both ---
 
-    async def _work(self, service: str, query: str) -> None:
-        """Be in flight for as long as the request says (`ms=`): this is what a restart may cut."""
-        wanted = parse_qs(query).get("ms", ["5"])[0]
-        self.in_flight[service] += 1
+    async def _work(self, service: str, request: Message) -> None:
+        """Be in flight for as long as the request says (`ms=`): this is what a restart may cut.
+
+        Only what came through a balancer is counted: a health check of the node itself is nobody's work.
+        """
+        wanted = parse_qs(urlsplit(request.target).query).get("ms", ["5"])[0]
+        client = int(bool(request.header("X-Forwarded-For")))
+        self.in_flight[service] += client
         try:
             await asyncio.sleep(int(wanted) / 1000 if wanted.isdigit() else 0)
         finally:
-            self.in_flight[service] -= 1
-            self.served[service] += 1
+            self.in_flight[service] -= client
 
 
 def _read(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ServiceSeen:
-    """One service, as its clients saw it, in seconds. `cut` is what the nodes had in flight when they stopped."""
+    """One service, as its clients saw it, in seconds. `cut` is what the nodes held of it when they stopped."""
 
     requests: int
     failed: int

@@ -142,6 +142,7 @@ defaults
   timeout check 2s
   retries 3
   option redispatch 1
+  option forwardfor
 frontend {place.pool}-in
   bind {places.host}:{place.port}
   default_backend {place.pool}

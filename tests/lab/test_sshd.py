@@ -53,7 +53,7 @@ def test_a_command_runs_in_the_folder_of_its_node(client: paramiko.SSHClient, bu
     _, output, _ = run(client, "pwd; cat node.id")
 
     assert output.decode().splitlines()[0] == str(built.places.nodes[0].folder)
-    assert output.decode().splitlines()[1].startswith("jira1 ")
+    assert " jira1 pid " in output.decode().splitlines()[1]
 
 
 def test_a_killed_command_ends_as_in_a_shell(client: paramiko.SSHClient) -> None:
