@@ -16,10 +16,10 @@ _READ = """
 show() { answer ok; head -c "$1" <&3; }
 folder look || { answer missing; exit 0; }
 no_link "$file"
-if [ ! -e "$file" ]; then answer missing; exit 0; fi
+if gone "$file"; then answer missing; exit 0; fi
 if [ ! -f "$file" ]; then fail "$file is no plain file: look who made it, and remove it"; fi
 if show "$1" 3<"$file" 2>/dev/null; then exit 0; fi
-if [ ! -e "$file" ]; then answer missing; exit 0; fi
+if gone "$file"; then answer missing; exit 0; fi
 fail "$file can not be read by $(id -un): add this user to the group of $dir"
 """
 

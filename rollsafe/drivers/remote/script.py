@@ -35,13 +35,19 @@ need() {
     command -v "$tool" >/dev/null 2>&1 || fail "the program $tool is missing there (packages util-linux, coreutils)"
   done
 }
+gone() {
+  said=$(LC_ALL=C ls -ld "$1" 2>&1) && return 1
+  case $said in *"No such file"*) return 0 ;; esac
+  fail "$1 can not be looked at by $(id -un): $said"
+}
 folder() {
   if [ -L "$dir" ]; then fail "the claim folder $dir is a symbolic link: name the real folder as claim_dir"; fi
   if [ ! -d "$dir" ]; then
-    if [ -e "$dir" ]; then fail "$dir is no folder: name another claim_dir, or remove it"; fi
+    if ! gone "$dir"; then fail "$dir is no folder: name another claim_dir, or remove it"; fi
     if [ "$1" = look ]; then return 1; fi
     said=$(mkdir -m 2770 "$dir" 2>&1) || [ -d "$dir" ] || fail "the claim folder can not be made: $said"
   fi
+  if [ ! -x "$dir" ]; then fail "$(id -un) may not enter the claim folder $dir: add this user to its group"; fi
   set -- $(ls -ldn "$dir")
   case $1 in
     ????????w*) fail "everybody may write to the claim folder $dir, so a claim in it proves nothing: chmod o-w $dir" ;;
