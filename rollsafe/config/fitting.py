@@ -47,25 +47,30 @@ def _nodes(problems: Problems, cluster: Cluster) -> None:
         problems.warn(
             ("nodes",), f"{len(live)} nodes: a cluster has 2 to {MANY_NODES} as a rule; a run takes them one by one"
         )
-    for service in cluster.services:
-        _twins(problems, live, service.name)
+    twins = {twin for service in cluster.services for twin in _twins(live, service.name)}
+    for name, sentence in {twin[0]: twin[1] for twin in sorted(twins, reverse=True)}.items():
+        problems.error(("nodes", name, "host"), sentence)
+    told = {name for name, _ in twins}
     seen: dict[tuple[object, ...], str] = {}
     for node in live:
         restart = (node.ssh.host, node.ssh.port, node.restart.unit, node.restart.command)
         other = seen.setdefault(restart, node.name)
-        if other != node.name:
+        if other != node.name and node.name not in told:
             sentence = f'is restarted on the same machine, in the same way, as "{other}": both would go down at once'
             problems.error(("nodes", node.name), sentence)
 
 
-def _twins(problems: Problems, live: tuple[Node, ...], service: str) -> None:
+def _twins(live: tuple[Node, ...], service: str) -> list[tuple[str, str]]:
+    """Nodes that have another's address, each with the sentence for it."""
     seen: dict[tuple[str, int], str] = {}
+    found = []
     for node in live:
         address = (node.host, node.ports[service])
         other = seen.setdefault(address, node.name)
         if other != node.name and address[1]:
-            sentence = f'{address[0]}:{address[1]} is "{other}"\'s {service} too: each node has its own host or port'
-            problems.error(("nodes", node.name, "host"), sentence)
+            whose = f'{address[0]}:{address[1]} is "{other}"\'s {service} too'
+            found.append((node.name, f"{whose}: each node has its own host or port"))
+    return found
 
 
 def _min_ready(problems: Problems, cluster: Cluster) -> None:

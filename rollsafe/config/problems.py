@@ -10,6 +10,9 @@ from rollsafe.errors import InvalidInput
 # A key from the top of a file: ("services", "scim", "port"). Items of lists are numbers.
 KeyPath = tuple[str | int, ...]
 
+# An endpoint may be its url alone, a tenant its id: then the file doesn't hold these keys.
+_SHORT_FORMS = ("url", "id")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -61,7 +64,7 @@ class Problems:
         place = self.places.get((), Place(self.home, 1))
         for part in path:
             longer = (*spelled, part)
-            if longer not in self.places and isinstance(part, int):
+            if longer not in self.places and (isinstance(part, int) or part in _SHORT_FORMS):
                 continue
             spelled = longer
             place = self.places.get(longer, place)

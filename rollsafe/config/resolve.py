@@ -133,7 +133,7 @@ def _restart(
 def _check_way(context: Context, path: KeyPath, restart: Restart) -> None:
     if restart.unit and restart.command:
         context.problems.error((*path, "command"), "unit says it too: keep one of them")
-    if restart.unit and restart.identity:
+    elif restart.unit and restart.identity:
         context.problems.error((*path, "identity"), "belongs to command; the proof of a unit is its InvocationID")
 
 

@@ -100,7 +100,9 @@ def hop(text: str) -> Hop:
         raise ValueError(allowed) from None
     if not parts.hostname or parts.path or parts.query or parts.password is not None or "\\" in bare:
         raise ValueError(allowed)
-    return Hop(host(parts.hostname), port, parts.username or None)
+    if not HOST.match(parts.hostname):
+        raise ValueError(allowed)
+    return Hop(parts.hostname, port, parts.username or None)
 
 
 def _short(text: str) -> str:

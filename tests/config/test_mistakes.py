@@ -173,7 +173,7 @@ policy: {poll: 0s}
 window: {timezone: Mars}
 """
     lines = [int(problem.partition(":")[0]) for problem in problems_of(tmp_path, text)]
-    assert lines == [1, 2, 3, 6, 7, 9, 9, 11, 12, 13, 14]
+    assert lines == [1, 2, 3, 6, 7, 9, 11, 12, 13, 14]
 
 
 def test_the_problems_of_every_file_come_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+"""validate, schema and init as people call them."""
+
+import io
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollsafe.cli.app import run_command_line
+from rollsafe.config.load import load_inventory
+from rollsafe.model.cluster import Cluster
+from tests.config.test_inventory import SMALL, write
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{answer}\n" for answer in answers)))
+
+
+def call(*arguments: str) -> int:
+    return run_command_line(list(arguments))
+
+
+def test_validate_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, SMALL)
+    assert call("validate", "-i", str(file)) == 0
+    told = capsys.readouterr()
+    assert "jira-prod (jira) is valid" in told.out
+    assert "nodes, in order: jira1, jira2, jira3" in told.out
+    assert "has no probe" in told.err
+
+
+def test_validate_tells_inventory_and_playbook_problems_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, SMALL.replace("product: jira", "product: jria"))
+    assert call("validate", "-i", str(file), "-p", "none", "-o", "json") == 2
+    told = capsys.readouterr()
+    first, last = (json.loads(line) for line in told.out.splitlines())
+    assert [first["valid"], len(first["problems"])] == [False, 2]
+    assert (last["type"], last["exit_code"]) == ("run.finished", 2)
+    assert f'{file}:2: product: "jria" is not known' in told.err
+
+
+def test_validate_reads_secrets_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = tmp_path / "ran"
+    file = write(tmp_path, SMALL + f"notify: 'command:sh -c \"touch {ran}; echo canary-4711\"'\n")
+    assert call("validate", "-i", str(file)) == 0
+    assert not ran.exists()
+    assert call("validate", "-i", str(file), "--resolve-secrets") == 0
+    assert ran.exists()
+    told = capsys.readouterr()
+    assert "canary-4711" not in told.out + told.err
+
+
+def test_validate_finds_an_unset_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SLACK_URL", raising=False)
+    file = write(tmp_path, SMALL + "notify: env:SLACK_URL\n")
+    assert call("validate", "-i", str(file)) == 2
+    assert "the environment variable SLACK_URL is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["inventory", "playbook"])
+def test_schema_prints_json(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("schema", kind) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == f"rollsafe {kind}"
+
+
+def test_init_asks_and_writes_what_validates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "inventory.yml"
+    typed(
+        monkeypatch,
+        "confluence",
+        "wiki prod",  # asked again
+        "wiki-prod",
+        "wiki1=10.0.0.1, wiki2=10.0.0.2",
+        "ops",
+        "",
+        "ssh://lb1/run/haproxy/admin.sock, ssh://lb2/run/haproxy/admin.sock",
+        "scim-in",
+        "zbs1, zbs2",
+        "scim.example.com",  # asked again
+        "https://scim.example.com",
+        "https://lb3/balancer-manager",
+        "admin",
+        "wiki",
+        "https://wiki.example.com",
+    )
+    assert call("init", "-f", str(file)) == 0
+    cluster = load_inventory([file]).cluster
+    assert (cluster.name, cluster.product, cluster.nodes[0].restart.unit) == (
+        "wiki-prod",
+        "confluence",
+        "confluence.service",
+    )
+    assert [(b.name, b.driver, len(b.endpoints)) for b in cluster.balancers] == [
+        ("scim-lb", "haproxy", 2),
+        ("web-lb", "apache", 1),
+    ]
+    assert [probe.url for probe in cluster.probes][-1] == "https://wiki.example.com/status"
+    assert cluster.balancers[1].endpoints[0].username == "admin"
+    assert f"rollsafe validate -i {file}" in capsys.readouterr().out
+
+
+def test_init_with_nothing_but_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed(monkeypatch, "", "", "no, yes=10.0.0.2", *[""] * 9)
+    assert call("init") == 0
+    cluster = load_inventory([tmp_path / "inventory.yml"]).cluster
+    assert [node.name for node in cluster.nodes] == ["no", "yes"]
+    assert [balancer.name for balancer in cluster.balancers] == ["lb"]
+
+
+def test_init_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "mine\n")
+    assert call("init", "-f", str(file)) == 2
+    assert file.read_text() == "mine\n"
+    assert "exists and is kept" in capsys.readouterr().err
+
+
+def test_init_without_answers_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(monkeypatch, "jira")
+    assert call("init", "-f", str(tmp_path / "inventory.yml")) != 0
+    assert not (tmp_path / "inventory.yml").exists()
+
+
+@pytest.mark.parametrize("source", ["10.0.0.1:9999", "haproxy://host", "nginx://host:1"])
+def test_init_refuses_other_sources(tmp_path: Path, source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("init", "-f", str(tmp_path / "i.yml"), "--from", source) == 2
+    assert "haproxy://HOST:PORT" in capsys.readouterr().err
+
+
+def test_init_tells_when_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert call("init", "-f", str(tmp_path / "i.yml"), "--from", f"haproxy://127.0.0.1:{port}") == 2
+    assert f"tcp://127.0.0.1:{port} can't be read" in capsys.readouterr().err
+
+
+HAPROXY = """\
+global
+  stats socket ipv4@127.0.0.1:{port} level operator
+  stats socket {socket} mode 600 level operator
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 1s
+  timeout server 1s
+backend jira
+  server jira1 127.0.0.11:8080
+  server jira2 127.0.0.12:8080
+backend scim
+  server s1 127.0.0.11:5501
+  server s2 127.0.0.12:5501
+"""
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(HAPROXY.format(port=port, socket=tmp_path / "h.sock"))
+    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin") or "haproxy"
+    process = subprocess.Popen([program, "-db", "-q", "-f", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def check_read(cluster: Cluster, endpoint: str) -> None:
+    assert [(node.name, node.host) for node in cluster.nodes] == [("jira1", "127.0.0.11"), ("jira2", "127.0.0.12")]
+    assert cluster.nodes[0].members == {"scim": "s1"}
+    assert [(service.name, service.pools) for service in cluster.services] == [("scim", ("scim",)), ("web", ("jira",))]
+    assert [e.url for balancer in cluster.balancers for e in balancer.endpoints] == [endpoint]
+
+
+@pytest.mark.real
+def test_init_reads_a_live_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, haproxy: int) -> None:
+    for source, endpoint in (
+        (f"haproxy://127.0.0.1:{haproxy}", f"tcp://127.0.0.1:{haproxy}"),
+        (f"haproxy://{tmp_path}/h.sock", f"unix://{tmp_path}/h.sock"),
+    ):
+        file = tmp_path / f"{endpoint[:3]}.yml"
+        typed(monkeypatch, *[""] * 4, "", "", "zbs1", "https://scim.example.com", "https://jira.example.com")
+        assert call("init", "-f", str(file), "--from", source) == 0
+        check_read(load_inventory([file]).cluster, endpoint)

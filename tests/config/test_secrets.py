@@ -1,0 +1,111 @@
+"""Secrets: read when they are needed, told by reference only, and never printed."""
+
+import pickle
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rollsafe.config import secrets
+from rollsafe.config.load import load_inventory
+from rollsafe.config.references import check_references
+from rollsafe.config.secrets import check_secret_references, make_secret, resolve_all, secrets_of
+from rollsafe.errors import InvalidInput
+from tests.config.test_inventory import SMALL, write
+
+
+def test_each_kind_is_read_and_loses_one_newline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("from-file\n\n")
+    monkeypatch.setenv("TOKEN", "from-env")
+    assert make_secret("file:token", tmp_path).reveal() == "from-file\n"
+    assert make_secret("env:TOKEN", tmp_path).reveal() == "from-env"
+    assert make_secret("command:printf 'from command\n'", tmp_path).reveal() == "from command"
+    assert make_secret("plain", tmp_path).reveal() == "plain"
+
+
+def test_a_keyring_entry_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring = pytest.importorskip("keyring")
+    monkeypatch.setattr(keyring, "get_password", lambda service, user: f"{service}+{user}")
+    assert make_secret("keyring:team/jira/admin", tmp_path).reveal() == "team/jira+admin"
+
+
+def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
+    secret = make_secret(f"command:touch {tmp_path / 'ran'}", tmp_path)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(InvalidInput, match="is empty"):
+        secret.reveal()
+    assert (tmp_path / "ran").exists()
+
+
+def test_no_shell_reads_a_command(tmp_path: Path) -> None:
+    assert make_secret("command:echo $HOME; id | cat", tmp_path).reveal() == "$HOME; id | cat"
+
+
+def test_a_command_that_hangs_is_ended_with_all_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "COMMAND_LIMIT_S", 0.5)
+    code = "import subprocess; p = subprocess.Popen(['sleep', '60']); open('pid', 'w').write(str(p.pid)); p.wait()"
+    began = time.monotonic()
+    with pytest.raises(InvalidInput, match=r"did not end within 0\.5 s"):
+        make_secret(f'command:{sys.executable} -c "{code}"', tmp_path).reveal()
+    assert time.monotonic() - began < 5
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.02)
+    else:
+        assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("env:SURELY_NOT_SET", "SURELY_NOT_SET is not set"),
+        ("file:none", "there is no such file"),
+        ("command:/none/such", "can't be started"),
+        ("command:false", "ended with 1"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        make_secret(text, tmp_path).reveal()
+
+
+@pytest.mark.parametrize("text", ["env:", "keyring:onlyservice", "command:'open", ""])
+def test_a_reference_that_can_not_be_is_refused_before(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        make_secret(text, tmp_path)
+
+
+SECRETS = SMALL.replace("tenants: [{id: zbs1}]", "tenants: [{id: zbs1, token: env:CANARY}]").replace(
+    "product: jira", "product: jira\nnotify: command:printf canary-4711\nssh: {passphrase: file:pass, known_hosts: kh}"
+)
+
+
+def test_all_that_can_not_be_read_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CANARY", raising=False)
+    cluster = load_inventory([write(tmp_path, SECRETS)]).cluster
+    with pytest.raises(InvalidInput) as caught:
+        resolve_all(cluster)
+    assert len(caught.value.problems) == 2
+    assert len(check_secret_references(cluster)) == 2
+    assert check_references(cluster)[0] == f"known_hosts: {tmp_path / 'kh'}: there is no such file"
+
+
+def test_no_secret_is_ever_in_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", "canary-4711")
+    (tmp_path / "pass").write_text("canary-4711\n")
+    loaded = load_inventory([write(tmp_path, SECRETS)])
+    resolve_all(loaded.cluster)
+    # One reference is one secret, however many nodes use it.
+    assert sorted(secret.reference for secret in secrets_of(loaded.cluster)) == [
+        "command:printf",
+        "env:CANARY",
+        f"file:{tmp_path / 'pass'}",
+    ]
+    assert {secret.reveal() for secret in secrets_of(loaded.cluster)} == {"canary-4711"}
+    assert "canary-4711" not in repr(loaded) + str(loaded.warnings)
+    with pytest.raises(TypeError):
+        pickle.dumps(secrets_of(loaded.cluster)[0])
