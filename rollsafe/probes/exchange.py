@@ -1,17 +1,15 @@
 """One HTTP exchange with a limit on everything: time, bytes, redirects, cookies. Never raises."""
 
-import socket
-import threading
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Self
 
 import httpx
 
 from rollsafe import __version__
 from rollsafe.errors import RollsafeError
+from rollsafe.probes.deadline import Deadline
 from rollsafe.probes.excerpt import excerpt
 from rollsafe.probes.expect import BODY_LIMIT
 from rollsafe.probes.failure import failure
@@ -61,7 +59,7 @@ class Exchange:
         No text of the answer's `detail` holds one of the `secrets`.
         """
         begun = self._monotonic()
-        with _Deadline(self._timeout_s) as deadline:
+        with Deadline(self._timeout_s, self._monotonic) as deadline:
             try:
                 status, headers, body = self._exchange(authorization, deadline)
             except Exception as error:  # noqa: BLE001 - whatever breaks in TLS, tunnel or proxy: no answer is an answer
@@ -74,7 +72,7 @@ class Exchange:
                 return Answer(latency, failed=word, detail=excerpt(detail, secrets, limit))
         return Answer(self._monotonic() - begun, status, headers, body)
 
-    def _exchange(self, authorization: str | None, deadline: "_Deadline") -> tuple[int, dict[str, str], bytes]:
+    def _exchange(self, authorization: str | None, deadline: Deadline) -> tuple[int, dict[str, str], bytes]:
         headers = self._headers if authorization is None else {**self._headers, "Authorization": authorization}
         request = self._client.build_request(
             "GET", self._url, headers=headers, timeout=self._timeout_s, extensions={"trace": deadline.traced}
@@ -88,7 +86,7 @@ class Exchange:
         return response.status_code, found, _unpacked(raw, found.get("content-encoding", ""))
 
 
-def _read(response: httpx.Response, deadline: "_Deadline") -> bytes:
+def _read(response: httpx.Response, deadline: Deadline) -> bytes:
     body = bytearray()
     for chunk in response.iter_raw():
         deadline.check()
@@ -107,53 +105,3 @@ def _unpacked(raw: bytes, encoding: str) -> bytes:
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(raw, BODY_LIMIT)
     except zlib.error:
         return raw
-
-
-class _Deadline:
-    """Ends an exchange that takes too long. httpx limits each read by itself; a server that sends a byte a second
-    would never meet such a limit, so the socket is shut when the whole time is up."""
-
-    def __init__(self, seconds: float) -> None:
-        self.over = False
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._socket: Any = None
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def traced(self, _event: str, info: Mapping[str, Any]) -> None:
-        """httpcore's trace hook: takes note of the connection (and of its TLS layer) as soon as there is one."""
-        stream = info.get("return_value")
-        if stream is not None and hasattr(stream, "get_extra_info"):
-            with self._lock:
-                self._socket = stream.get_extra_info("socket")
-                if self.over:
-                    _shut(self._socket)
-
-    def check(self) -> None:
-        """Raises TimeoutError where the time is up."""
-        if self.over:
-            raise TimeoutError
-
-    def _end(self) -> None:
-        with self._lock:
-            self.over = True
-            _shut(self._socket)
-
-
-def _shut(connection: Any) -> None:
-    try:
-        if isinstance(connection, socket.socket):
-            # not SSLSocket's own, which pulls its TLS layer from under the thread that reads
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)
-        elif connection is not None:
-            connection.shutdown(socket.SHUT_RDWR)  # an SSH channel
-    except (OSError, AttributeError, EOFError):
-        pass  # gone already

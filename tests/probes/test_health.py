@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 
@@ -94,6 +95,17 @@ def test_an_answer_that_drips_ends_with_the_time_out(
     assert (reading.healthy, reading.state) == (False, "timed out")
     assert time.monotonic() - begun < 0.8
     assert "0.4 s" in reading.evidence.detail
+
+
+def test_a_short_time_out_is_kept_beside_a_long_one(server: Server, client: httpx.Client, clock: SystemClock) -> None:
+    server.reply = drip(server, b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+    patient = threading.Thread(target=check, args=(server, client, clock), kwargs={"timeout_s": 2.0})
+    patient.start()
+    time.sleep(0.1)
+    begun = time.monotonic()
+    assert check(server, client, clock, timeout_s=0.2).state == "timed out"
+    assert time.monotonic() - begun < 1.0
+    patient.join()
 
 
 def test_no_answer_at_all(server: Server, client: httpx.Client, clock: SystemClock) -> None:
