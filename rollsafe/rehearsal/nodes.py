@@ -43,6 +43,7 @@ class SimNode:
     locked_until: float = 0.0
     jvm_since: float | None = -EVER
     incarnation: int = 1
+    begun: Token | None = None  # the token of the restart that ran last
     job_until: float = 0.0
     job_finished: RestartReading = field(default_factory=lambda: RestartReading(finished=True, exit_status=0))
     sick: list[tuple[float, float, str | None]] = field(default_factory=list)  # from, to, service (None: all)
@@ -98,9 +99,10 @@ class SimNode:
         """Does the claim on this node carry exactly this token?"""
         return self.claim is not None and self.claim.token == token
 
-    def restart(self, by: str) -> None:
+    def restart(self, by: str, token: Token) -> None:
         """The restart's command runs, under the node's lock."""
         now = self.timeline.now
+        self.begun = token
         self.restarts.append((now, by))
         if self.restart_mode == "fails":
             self.job_finished = RestartReading(True, 1, "Job for jira.service failed.")
@@ -120,8 +122,10 @@ class SimNode:
             self.restart_pending = now + self.times.starts_after
             self.timeline.after(self.times.starts_after, self.start)
 
-    def progress(self) -> RestartReading:
-        """How far the command has come."""
+    def progress(self, begun: Token | None) -> RestartReading:
+        """How far the command has come that was begun with this token."""
+        if begun is None or begun != self.begun:
+            return RestartReading(finished=False, output="no restart was begun there")
         return RestartReading(False) if self.timeline.now < self.job_until else self.job_finished
 
     def stop(self, by: str) -> None:

@@ -80,6 +80,7 @@ class Operator:
     stopped_until: float = 0.0
     late: bool = False  # what happens now was sent long ago: it can't wait
     paused_in_call: bool = False  # this very call was stopped between its last look and its effect
+    listeners: list[Callable[[Record], None]] = field(default_factory=list)
     hooks: list[Callable[[Call], None]] = field(default_factory=list)
     calm: Callable[[], bool] = lambda: True  # is nothing in the cluster slow just now?
     _inline_s: float | None = None  # set while one of several questions is asked and time stands still
@@ -150,7 +151,7 @@ class Operator:
         """ports.Gather. Where every call takes its usual moment, one after the other and then the time that the
         slowest took; where one may wait, each in a thread of its own. A late answer comes with a later call.
         """
-        if not self._under_way and self._calm(len(questions)):
+        if self._inline_s is not None or (not self._under_way and self._calm(len(questions))):
             return self._one_by_one(questions)
         timeline = self.clock.timeline
         for key, question in questions.items():
@@ -164,6 +165,10 @@ class Operator:
             self.alive()
         done = [key for key in questions if self._under_way[key].done]
         return {key: self._under_way.pop(key).get() for key in done}
+
+    def quiet(self) -> bool:
+        """Is no question under way?"""
+        return not self._under_way and not self._beating
 
     def _one_by_one(self, questions: Mapping[K, Callable[[], T]]) -> dict[K, T]:
         longest, answers = 0.0, {}
@@ -194,7 +199,7 @@ class Operator:
         """Call the heart's beat: it never holds up anything else."""
         if self.dead or self.paused or self._beating:
             return
-        if self._calm(8):
+        if not self._under_way and self._calm(8):
             self._beat(lambda: self.inline(beat))
         else:
             self._beating = True
@@ -215,6 +220,8 @@ class Operator:
         self._die("record", point, after=False)
         self.records.append(record)
         self._die("record", point, after=True)
+        for hear in self.listeners:
+            hear(record)
 
     def sleep(self, seconds: float) -> None:
         """The clock's sleep; a dead process never wakes."""

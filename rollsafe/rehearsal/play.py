@@ -15,6 +15,7 @@ from rollsafe.rehearsal.judgement import Ended, judge
 from rollsafe.rehearsal.operator import Call, Operator
 from rollsafe.rehearsal.outside import Violation
 from rollsafe.rehearsal.points import Point
+from rollsafe.rehearsal.rejoin import Crossroads, Rejoined
 from rollsafe.rehearsal.world import SimWorld
 
 RUN = "rehearsal"
@@ -59,6 +60,7 @@ class Stage:
     execute: Execute
     seed: int = 0
     start: datetime = START
+    crossroads: Crossroads | None = None
 
 
 class _Actors:
@@ -74,12 +76,18 @@ class _Actors:
             self.first.hooks.append(_striker(self.sim, point.event))
         self.found = self.sim.state()
         self.played = Played(point)
+        if stage.crossroads is not None and point.event is None and point.crash is None:
+            road = stage.crossroads.remember if trace else stage.crossroads.recognize
+            self.first.listeners.append(lambda record: road(self.sim, self.first, record))
 
     def go(self, mode: str, operator: Operator) -> Ended | None:
         """One command; None where the process died."""
         try:
             return self.stage.execute(mode, operator, self.sim.world(operator), RUN)
         except Crash:
+            return None
+        except Rejoined:
+            self.played.rejoined = True
             return None
         finally:
             operator.dead = True  # the process is over in any case
@@ -116,6 +124,9 @@ def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
         selected = [node.name for node in actors.stage.cluster.live_nodes]
         played.violations += judge(sim.outside, first, ended, selected=selected)
     played.violations += defects(first.records)
+    if played.rejoined:
+        played.run_exit, played.as_found = 0, True
+        return _told(actors)
     if ended is None or ended.exit_code in (30, 40) or not _clear(sim):
         _recover(actors, trace_recover=trace_recover)
     else:
@@ -123,6 +134,11 @@ def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
     played.as_found = actors.restored()
     if not played.as_found:
         played.violations.append(Violation("I8", sim.timeline.now, f"not as found at the end: {_unlike(actors)}"))
+    return _told(actors)
+
+
+def _told(actors: _Actors) -> Played:
+    sim, played = actors.sim, actors.played
     played.violations += sim.outside.violations
     played.least = dict(sim.outside.least)
     played.cut_requests = len(sim.outside.cuts)

@@ -136,6 +136,7 @@ class SimRestarter:
         self._operator = operator
         self._node = node
         self._outside = outside
+        self._begun: Token | None = None
 
     def identity(self) -> IdentityReading:
         """Which JVM runs. Raises ShellError."""
@@ -147,6 +148,7 @@ class SimRestarter:
     def begin(self, token: Token) -> bool:
         """Start the restart where the claim carries the token. Raises ShellError."""
         node, operator = self._node, self._operator
+        self._begun = token
 
         def go() -> bool:
             if not await_lock(operator, node):
@@ -154,16 +156,20 @@ class SimRestarter:
             if not node.carries(token):
                 return False
             self._outside.restarts(operator, node)
-            node.restart(operator.name)
+            node.restart(operator.name, token)
             return True
 
         return operator.call("restarter.begin", node.name, go, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh)
 
     def progress(self) -> RestartReading:
         """How far the restart has come. Raises ShellError."""
-        node = self._node
+        node, begun = self._node, self._begun
+
+        def look() -> RestartReading:
+            return node.progress(begun)
+
         return self._operator.call(
-            "restarter.progress", node.name, node.progress, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
+            "restarter.progress", node.name, look, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
         )
 
 

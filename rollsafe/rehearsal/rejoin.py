@@ -1,0 +1,80 @@
+"""When a run that met a fault stands again where the faultless run stood, its future is known: it need not be played.
+
+Looked at between two nodes only, where everything is at rest: the run's folded state (without its times), every member,
+every JVM and every claim must be the same, and no fault may be left over.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import fields
+
+from rollsafe.model.claim import ClaimRecord
+from rollsafe.model.record import Record
+from rollsafe.planner.fold import fold
+from rollsafe.planner.state import NodeState
+from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.world import SimWorld
+
+TIMES = frozenset(field.name for field in fields(NodeState) if field.name.endswith("_s")) | {"found", "wrote", "drains"}
+TIMED = frozenset({"healthy_s", "ready_s", "gates_closed_s"})  # of these, whether they are set matters
+
+Signature = tuple[Hashable, ...]
+
+
+class Rejoined(BaseException):
+    """The rest of this run is the rest of the faultless one. Nothing may catch this but the player."""
+
+
+class Crossroads:
+    """Remembers the faultless run between its nodes, and recognizes it."""
+
+    def __init__(self) -> None:
+        self.known: dict[str | None, Signature] = {}
+
+    def remember(self, sim: SimWorld, operator: Operator, record: Record) -> None:
+        """The faultless run's hook."""
+        if record.type == "node.finished":
+            self.known[record.node] = signature(sim, operator)
+
+    def recognize(self, sim: SimWorld, operator: Operator, record: Record) -> None:
+        """Another run's hook. Raises Rejoined."""
+        if record.type != "node.finished" or any(fault.times for fault in operator.faults):
+            return
+        if self.known.get(record.node) == signature(sim, operator):
+            raise Rejoined(record.node)
+
+
+def signature(sim: SimWorld, operator: Operator) -> Signature:
+    """Everything that the future of a run depends on, but for moments in time."""
+    state = fold(operator.records)
+    nodes = tuple((name, _node(node)) for name, node in state.nodes.items())
+    run = (state.mode, state.in_hand, state.halt is None, state.gates_closed_s is None, state.finished)
+    seats = tuple(
+        (*endpoint.key, seat.pool, seat.seat, seat.admin, seat.health, seat.up, seat.set_by)
+        for endpoint in sim.endpoints.values()
+        for seat in endpoint.seats()
+    )
+    machines = tuple(
+        (node.name, node.incarnation, sim.outside.well(node), node.ssh, len(node.restarts), _claim(node.claim))
+        for node in sim.nodes.values()
+    )
+    seen = (len(sim.outside.failures), len(sim.outside.cuts), operator.quiet(), sim.calm())
+    return (nodes, run, seats, machines, seen)
+
+
+def _node(node: NodeState) -> Signature:
+    words: list[Hashable] = []
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if field.name in TIMED:
+            words.append(value is None)
+        elif field.name not in TIMES:
+            words.append(tuple(sorted(value.items())) if isinstance(value, Mapping) and not value else repr(value))
+    words.append(tuple((name, drain.outcome) for name, drain in node.drains.items()))
+    return tuple(words)
+
+
+def _claim(claim: ClaimRecord | None) -> Hashable:
+    if claim is None:
+        return None
+    token = claim.token
+    return (token.run, token.epoch, token.holder, claim.node_in_hand, claim.done)
