@@ -71,7 +71,9 @@ class Inventory(Part):
     )
     ssh: Ssh = Field(Ssh(), description="how to reach the nodes, and the hosts of ssh:// addresses")
     restart: Restart = Field(Restart(), description="how a node is restarted")
-    balancers: Annotated[dict[Name, Balancer], Field(min_length=1)] = Field(description="by name")
+    balancers: Annotated[dict[Name, Balancer], Field(min_length=1)] = Field(
+        description="what stands in front of the services, by name"
+    )
     services: Annotated[dict[Name, Service], Field(min_length=1)] = Field(
         description="most critical first: drained last, put back first"
     )

@@ -35,7 +35,7 @@ def report_empty(document: Document, problems: Problems) -> None:
         if value is None and path:
             problems.error(path, "has no value: give one, or remove the line")
         for key, item in _items(value):
-            if key not in _FREE:
+            if item is None or key not in _FREE:
                 walk(item, (*path, key))
 
     walk(document.data, ())

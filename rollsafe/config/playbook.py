@@ -12,6 +12,7 @@ from rollsafe.config import units
 from rollsafe.config.documents import read_document
 from rollsafe.config.explain import explain
 from rollsafe.config.fields import Name, Part, Text
+from rollsafe.config.merging import report_empty
 from rollsafe.config.problems import KeyPath, Problems, did_you_mean, listed
 from rollsafe.errors import InvalidInput
 from rollsafe.model.plan import PlannedStep
@@ -126,6 +127,7 @@ def load_playbook(name_or_path: str, beside: Path) -> Playbook:
     document = read_document(source)
     data = {key: value for key, value in document.data.items() if not key.startswith("x-")}
     problems = Problems(document.places, source)
+    report_empty(document, problems)
     try:
         written = PlaybookFile.model_validate(data)
     except ValidationError as error:

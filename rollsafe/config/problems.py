@@ -35,7 +35,7 @@ class Problem:
 
     def __str__(self) -> str:
         key = f"{dotted(self.path)}: " if self.path else ""
-        return f"{self.place}: {key}{self.sentence}"
+        return printable(f"{self.place}: {key}{self.sentence}")
 
 
 @dataclass(slots=True)
@@ -99,6 +99,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean "port"?`, or nothing."""
     near = get_close_matches(word, list(known), n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def printable(text: str) -> str:
+    """On one line, and without what a terminal would obey: an inventory may come from a stranger's branch."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def listed(words: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ def seconds(text: object) -> float:
             'is no duration: write "500ms", "90s", "5m" or "1h30m"'
         )
     bare = str(text).strip()
-    if re.fullmatch(r"-?\d+(\.\d+)?", bare):
+    if re.fullmatch(r"\d+(\.\d+)?", bare):
         raise ValueError(f'{bare} names no unit: write "{bare}s", "{bare}m" or "{bare}ms"')
     match = _PARTS.match(bare)
     if match is None or not bare:
@@ -106,4 +106,6 @@ def hop(text: str) -> Hop:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    """For an error's sentence: not too long, and without a password that stands before an @."""
+    shown = re.sub(r":[^@/]*@", ":…@", text)
+    return shown if len(shown) <= 60 else f"{shown[:57]}…"

@@ -140,6 +140,8 @@ ONE_MISTAKE = {
     "unknown literal": ("pool: jira", "pool: jira, drain: {idle: requierd}", '11: services.web.drain.idle: "requierd" is not known; allowed: required or preferred; did you mean "required"?'),
     "password in state": ("product: jira", "product: jira\nstate: postgresql://me:hunter2@db/x", "3: state: holds a password"),
     "options of haproxy": ("driver: haproxy", "driver: haproxy, options: {a: 1}", "8: balancers.lb.options: the haproxy driver has no options"),
+    "jump with a password": ("product: jira", "product: jira\nssh: {jump: 'a:hunter2@b'}", '3: ssh.jump: "a:…@b" is no jump host'),
+    "an escape sequence": ("pool: jira", 'pool: jira, "a\\e[2J\\nb": 1', "11: services.web.a\\x1b[2J\\nb: is not known here"),
     "jump of nonsense": ("product: jira", "product: jira\nssh: {jump: 'a b'}", '3: ssh.jump: "a b" is no jump host'),
 }  # fmt: skip
 
