@@ -82,7 +82,7 @@ class Observer:
             at_s=asked_s,
             wall=self._clock.wall(),
             pools={key: self._pool_of(answers.get(("pool", key)), ended_s) for key in keys},
-            health=self._merged(ended_s),
+            health=self._merged(state, ended_s),
             claims=dict(self._keeper.views) if self._keeper is not None else {},
             claims_at_s=self._keeper.read_at_s if self._keeper is not None else float("-inf"),
             restart=restart,
@@ -184,7 +184,11 @@ class Observer:
             if failed or len(given) == len(self._world.checks[pair]):
                 self._health[pair] = failed[0] if failed else min(given, key=lambda answer: answer.asked_s)
 
-    def _merged(self, now_s: float) -> dict[tuple[str, str], HealthReading]:
+    def _merged(self, state: RunState, now_s: float) -> dict[tuple[str, str], HealthReading]:
+        """What is young enough. Nothing that was heard of a node before its restart is believed after it."""
+        hand = state.hand
+        if hand is not None and _may_stop(hand):
+            self._health = {pair: a for pair, a in self._health.items() if pair[0] != hand.name}
         limit_s = OLDEST_S + WITHIN_S + self._plan.policy.poll_s
         return {pair: a.value for pair, a in self._health.items() if now_s - a.asked_s <= limit_s}
 

@@ -132,7 +132,7 @@ def _may_go_back(plan: Plan, hand: NodeState, now: Readings) -> bool:
     """Is a node that was stopped proven to be back, fenced, and healthy without a break, up to this reading?"""
     if hand.restart in (Restart.INTENT, Restart.BEGUN, Restart.UNFENCED) or hand.healthy_s is None:
         return False
-    since = now.watch.healthy_since.get(hand.name)
+    since = restart.healthy_since(hand, now)
     return since is not None and now.at_s - since >= plan.policy.healthy_for_s
 
 

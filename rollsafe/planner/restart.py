@@ -98,7 +98,7 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         return StartStep(hand.name, "healthy")
     if hand.restart is Restart.UNFENCED:
         return HaltRun(f"{hand.name} stays out: a restart of it may still be under way")
-    since = now.watch.healthy_since.get(hand.name)
+    since = healthy_since(hand, now)
     if since is not None and now.at_s - since >= plan.policy.healthy_for_s:
         return FinishStep(hand.name, "healthy", data={"unbroken_s": round(now.at_s - since, 3)})
     left_s = hand.healthy_started_s + start_timeout_s(plan, hand.name) - now.at_s
@@ -117,6 +117,14 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         reading=states,
         next_s=None if since is None else plan.policy.healthy_for_s - (now.at_s - since),
     )
+
+
+def healthy_since(hand: NodeState, now: Readings) -> float | None:
+    """Since when the node has been healthy without a break; what was seen before its restart does not count."""
+    since = now.watch.healthy_since.get(hand.name)
+    if since is None or hand.healthy_started_s is None:
+        return None
+    return max(since, hand.healthy_started_s)
 
 
 def start_timeout_s(plan: Plan, node: str) -> float:
