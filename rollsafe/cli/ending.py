@@ -172,7 +172,7 @@ def tell(message: str) -> None:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Was JSON asked for? Read from the bare words, because this must hold for words that can't be parsed, too."""
     for index, word in enumerate(arguments):
-        if word in ("-o", "--output") and arguments[index + 1 : index + 2] == ["json"]:
+        if word in ("-o", "--output") and list(arguments[index + 1 : index + 2]) == ["json"]:
             return True
         if word in ("-ojson", "--output=json"):
             return True

@@ -1,0 +1,225 @@
+"""The frame of the command line: help that comes at once, one ending for every failure."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import typer
+
+from rollsafe.cli import ending
+from rollsafe.cli.app import COMMANDS
+from rollsafe.cli.common import inventory_paths, node_names
+from rollsafe.cli.exits import ExitCode
+from rollsafe.cli.stdout import SafeStdout
+from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
+
+HEAVY = {"httpx", "paramiko", "pydantic", "rich", "jinja2", "sqlite3", "yaml", "tenacity", "logging", "asyncio"}
+PRESENT = [name for name in COMMANDS if find_spec(f"rollsafe.cli.{name}")]
+
+
+def rollsafe(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rollsafe", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, **more)  # type: ignore[call-overload] # a plain pass-through
+
+
+def run_in(body, *words: str) -> int:
+    with ending.Ending(words) as end:
+        end.returned(body())
+    return end.exit_code
+
+
+# --- help ---------------------------------------------------------------------------------------------------------
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from rollsafe.cli.app import run_command_line as r; r(['--help']); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30).stdout
+    modules = set(shown.splitlines()[-1].split())
+    assert "rollsafe.cli.app" in modules
+    assert modules & HEAVY == set()
+    assert {name for name in modules if name.startswith("rollsafe.cli.")} & {
+        f"rollsafe.cli.{c}" for c in COMMANDS
+    } == set()
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_every_command_explains_itself_with_an_example(name: str) -> None:
+    shown = rollsafe(name, "--help", env={**os.environ, "COLUMNS": "120"})
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(rf"Examples?:\s+.*rollsafe {name}\b", shown.stdout, re.DOTALL), shown.stdout
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_a_command_is_one_function_of_its_module(name: str) -> None:
+    function = getattr(import_module(f"rollsafe.cli.{name}"), name)
+    assert function.__doc__
+    assert not re.search(r"(?m)^\s*\x08?\s*$\n\s*rollsafe", COMMANDS[name]), "the list shows one line each"
+
+
+def test_a_command_that_does_not_exist_is_told_with_the_near_one() -> None:
+    shown = rollsafe("rnu", "-o", "json")
+    assert shown.returncode == 2
+    assert "Did you mean 'run'?" in shown.stderr
+    assert json.loads(shown.stdout.splitlines()[-1])["outcome"] == "invalid"
+
+
+@pytest.mark.parametrize("words", [["run", "--no-such"], ["run", "-o", "yaml"], ["runs", "too", "many"]])
+def test_wrong_usage_is_2_and_says_where_help_is(words: list[str]) -> None:
+    shown = rollsafe(*words)
+    assert shown.returncode == 2
+    assert f"rollsafe {words[0]} --help" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+# --- the ending -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "after"),
+    [
+        (InvalidInput(["inventory.yml:3: nodes: missing"]), 2, 40),
+        (Refused("a run lives"), 10, 40),
+        (JournalError("disk full"), 10, 40),
+        (BalancerError("no answer"), 40, 40),
+        (InvariantBroken("I2", "two nodes out"), 1, 40),
+        (RollsafeError("odd"), 1, 40),
+        (ZeroDivisionError("x"), 1, 40),
+        (BrokenPipeError(32, "an SSH pipe"), 1, 40),
+        (KeyboardInterrupt(), 10, 40),
+        (typer.Abort(), 10, 40),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+@pytest.mark.parametrize("touched", [False, True])
+def test_each_failure_has_one_exit_code_and_one_last_line(
+    error: BaseException, before: int, after: int, touched: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body() -> None:
+        if touched:
+            ending.now_touching()
+        raise error
+
+    code = run_in(body, "run", "-o", "json", "--run-id", "r7")
+    shown = capsys.readouterr()
+    last = json.loads(shown.out.splitlines()[-1])
+    assert code == (after if touched else before)
+    assert last["type"] == "run.finished"
+    assert last["exit_code"] == code
+    assert last["outcome"] == ExitCode(code).outcome
+    assert last["run"] == "r7"
+    assert last["left_out"] == []
+    assert last["message"] in shown.err.replace("\n", " ") or last["message"] in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_without_json_stdout_stays_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        raise Refused("no")
+
+    assert run_in(body, "run") == 10
+    assert capsys.readouterr().out == ""
+
+
+def test_a_last_line_that_was_written_already_is_not_written_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        typer.echo(json.dumps({"type": "run.finished", "seq": 9, "exit_code": 10}))
+        raise Refused("no")
+
+    assert run_in(body, "run", "--output=json") == 10
+    assert capsys.readouterr().out.count("run.finished") == 1
+
+
+def test_the_last_line_follows_the_events_before_it_and_a_torn_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        typer.echo(json.dumps({"type": "node.started", "seq": 41, "run": "r9"}))
+        typer.echo('{"type": "node.fin', nl=False)
+        raise Refused("no")
+
+    run_in(body, "run", "-o", "json")
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["seq"], last["run"]) == (42, "r9")
+
+
+def test_a_traceback_goes_to_the_log_and_with_v_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "rollsafe.log"
+    assert run_in(lambda: 1 / 0, "run", "--log-file", str(log)) == 1
+    shown = capsys.readouterr().err
+    assert str(log) in shown
+    assert len(shown.strip().splitlines()) == 1
+    assert "ZeroDivisionError" in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+    run_in(lambda: 1 / 0, "run", "-v")
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "code"), [(None, 0), (ExitCode.NODE_OUT, 30), (20, 20)])
+def test_a_returned_code_is_the_exit_code(value: int | None, code: int) -> None:
+    assert run_in(lambda: value, "run") == code
+
+
+# --- stdout -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["schema", "inventory"]])
+def test_a_full_disk_under_stdout_changes_no_exit_code(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rollsafe", *words], stdout=full, stderr=subprocess.PIPE, check=False, timeout=30
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "rollsafe", "schema", "inventory"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=30,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_safe_stdout_passes_on_what_it_gets(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        safe = SafeStdout(stream)
+        safe.write('{"a": 1}\n{"b"')
+        assert safe.last_event() == {"a": 1}
+        safe.end_line()
+        safe.flush()
+    assert (tmp_path / "out").read_text() == '{"a": 1}\n{"b"\n'
+
+
+# --- common options -------------------------------------------------------------------------------------------------
+
+
+def test_the_inventory_is_found_in_the_order_of_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match="rollsafe init"):
+        inventory_paths(None)
+    (tmp_path / "inventory.yml").touch()
+    assert inventory_paths(None) == [Path("inventory.yml")]
+    monkeypatch.setenv("ROLLSAFE_INVENTORY", "prod.yml")
+    assert inventory_paths([]) == [Path("prod.yml")]
+    assert inventory_paths([Path("a"), Path("b")]) == [Path("a"), Path("b")]
+
+
+@pytest.mark.parametrize(("text", "names"), [(None, None), ("b,a", ("b", "a")), (" a , b,", ("a", "b"))])
+def test_nodes_keep_their_order(text: str | None, names: tuple[str, ...] | None) -> None:
+    assert node_names(text) == names
+
+
+@pytest.mark.parametrize("text", ["", ",", "a,b,a"])
+def test_nodes_that_make_no_sense_are_invalid(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        node_names(text)
