@@ -67,7 +67,7 @@ class _Fold:
         if account.started:
             self._note(record)
         account.run, account.mode = clean(record.run), text(data, "mode") or account.mode
-        account.started = account.started or record.time
+        account.started = account.started or clean(record.time)
         for key in ("cluster", "who", "host", "pid", "reason", "url", "version"):
             setattr(account, key, text(data, key) or getattr(account, key))
         account.services = names(data, "services") or account.services
@@ -188,7 +188,7 @@ class _Fold:
 
     def finished(self, record: Record) -> None:
         account, data = self.account, record.data
-        account.ended, account.message = record.time, clean(record.message, 4000)
+        account.ended, account.message = clean(record.time), clean(record.message, 4000)
         account.outcome = text(data, "outcome") or "unknown"
         code = number(data, "exit_code")
         account.exit_code = None if code is None else int(code)
@@ -211,17 +211,19 @@ class _Fold:
 
     def _open(self, record: Record, step: str) -> None:
         node = self._node(record)
-        if not any(s.end_s is None and s.step == step and s.service == record.service for s in node.spans):
-            node.spans.append(Span(step, self._now_s, service=record.service))
+        service = clean(record.service, 80) if record.service else None
+        if not any(s.end_s is None and s.step == step and s.service == service for s in node.spans):
+            node.spans.append(Span(step, self._now_s, service=service))
 
     def _close(self, record: Record, step: str, outcome: str) -> None:
         node = self._node(record)
-        mine = [s for s in node.spans if s.step == step and s.end_s is None and record.service in (None, s.service)]
+        service = clean(record.service, 80) if record.service else None
+        mine = [s for s in node.spans if s.step == step and s.end_s is None and service in (None, s.service)]
         if not mine and any(s.step == step and s.end_s == self._now_s for s in node.spans):
             return  # restart.done has closed it in the same moment
         if not mine:  # its start was not told: it began where the step before it ended
             before = max((s.end_s for s in node.spans if s.end_s is not None), default=self._now_s)
-            mine = [Span(step, before, service=record.service)]
+            mine = [Span(step, before, service=service)]
             node.spans += mine
         for span in mine:
             span.end_s, span.outcome = self._now_s, outcome

@@ -9,7 +9,7 @@ from rollsafe.reporting.words import clock_face, took
 
 WIDTH = 1000.0
 LEFT = 130.0  # room for names
-RIGHT = 12.0
+RIGHT = 24.0
 LABELLED_NODES = 60  # with more, rows get thin and their names are in the table only
 BUCKETS = 500  # points of one curve: more than a screen shows
 MOST_CURVES = 150
