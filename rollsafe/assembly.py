@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,6 +35,7 @@ class Assembled:
     watch: Watch
     budget: Callable[[], Budget]
     close: Callable[[], None]
+    reach: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # node -> connects; raises ShellError
 
 
 def assemble(cluster: Cluster, clock: SystemClock) -> Assembled:
@@ -57,7 +58,8 @@ def assemble(cluster: Cluster, clock: SystemClock) -> Assembled:
         heart=ThreadHeart(),
         rights={n.name: _rights(restarters[n.name], claims[n.name]) for n in cluster.live_nodes},
     )
-    return Assembled(world, clock, watch, lambda: spent(cluster.probes, watch), stack.close)
+    reach = {n.name: pool.get(n.ssh).check for n in cluster.live_nodes}
+    return Assembled(world, clock, watch, lambda: spent(cluster.probes, watch), stack.close, reach)
 
 
 def spent(probes: Sequence[ProbeSettings], watch: Watch) -> Budget:

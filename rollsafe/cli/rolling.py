@@ -1,5 +1,6 @@
 """From options to a plan, and from a plan to a run: what `plan`, `run` and the commands by hand have in common."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rollsafe.engine import preflight, session
 from rollsafe.engine.preflight import Selection
 from rollsafe.errors import InvalidInput, Refused
 from rollsafe.model.cluster import Cluster
-from rollsafe.model.plan import Forecast, Plan
+from rollsafe.model.plan import Plan, PlannedWrite
 from rollsafe.planner.expand import forecast
 from rollsafe.planner.readings import Readings
 
@@ -32,6 +33,7 @@ class Rolling:
         beside = self.conductor.loaded.paths[-1].parent
         steps = load_playbook(playbook, beside).each_node
         moment = parse_until(until, self.conductor.clock.now()) if until else None
+        self._nodes, self._until = nodes, moment
         self.selection = Selection(chosen(cluster, nodes), steps, moment, accept_outage)
 
     def survey(self) -> tuple[Plan, Readings]:
@@ -39,28 +41,41 @@ class Rolling:
         conductor = self.conductor
         return preflight.survey(conductor.assembled.world, conductor.cluster, self.selection, conductor.run_clock)
 
-    def forecast(self) -> Forecast:
-        """What `plan` shows."""
-        plan, now = self.survey()
-        return forecast(plan, now, self.conductor.loaded.warnings)
-
     def run(self, *, plan_file: Path | None, yes: bool, mode: str = "run") -> int:
-        """The rolling restart; returns the exit code."""
+        """The rolling restart; returns the exit code. Raises InvalidInput for a file that is no plan."""
         conductor = self.conductor
-        told = None
-        if plan_file is not None:
-            from rollsafe.journal.codec import read_plan  # noqa: PLC0415 - only for --plan
-
-            told = read_plan(plan_file)
+        told = _read(plan_file) if plan_file is not None else None
         try:
+            if told is not None:
+                self.selection = self._told(told[0])
             plan, now = self.survey()
             if told is not None:
-                refuse_drift(told, plan)
+                writes = forecast(plan, now).writes
+                refuse_drift(told[0], plan, told[1], writes)
             ask_or_refuse(question(plan), yes=yes or told is not None)
         except Refused as error:
             return conductor.refuse(error)
         log = conductor.log(conductor.begin(plan))
         return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))
+
+    def _told(self, plan: Plan) -> Selection:
+        """What a plan's file chose. Raises Refused where the command line or the inventory says otherwise."""
+        nodes = tuple(node.name for node in plan.nodes)
+        if self._nodes is not None and self._nodes != nodes:
+            raise Refused(f"nothing was touched: --nodes does not fit the plan, which restarts {', '.join(nodes)}")
+        live = [node.name for node in self.conductor.cluster.live_nodes]
+        if gone := [name for name in nodes if name not in live]:
+            raise Refused(
+                f"nothing was touched: the plan restarts {', '.join(gone)}, which the inventory has no more. {ANEW}"
+            )
+        until = min((u for u in (plan.until, self._until) if u is not None), default=None)
+        return Selection(nodes, plan.each_node, until, plan.accept_outage or self.selection.accept_outage)
+
+
+def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
+    from rollsafe.journal.codec import read_planned  # noqa: PLC0415 - only for --plan
+
+    return read_planned(file)
 
 
 def chosen(cluster: Cluster, nodes: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -87,18 +102,35 @@ def question(plan: Plan) -> str:
     return f"Restart {names} of {plan.cluster}, one at a time, about {minutes:.0f} min?"
 
 
-def refuse_drift(told: Plan, plan: Plan) -> None:
+ANEW = "Make it anew: rollsafe plan --out FILE"
+
+
+def refuse_drift(told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> None:
     """A plan that no longer fits is refused, with what has changed. Raises Refused."""
     changed = [
         name
         for name in ("cluster", "nodes", "all_nodes", "services", "members", "each_node", "policy", "window")
         if getattr(told, name) != getattr(plan, name)
     ]
+    if not changed:
+        changed = _drifted(told_writes, writes)
     if changed:
         raise Refused(
-            f"nothing was touched: the plan no longer fits the cluster: {', '.join(changed)} changed since it was "
-            "made; make it anew: rollsafe plan --out"
+            f"nothing was touched: the plan no longer fits the cluster; changed since it was made: "
+            f"{', '.join(changed)}. {ANEW}"
         )
+
+
+def _drifted(told: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> list[str]:
+    """Each member that is found in another state than the plan found it in; else the writes, where they differ."""
+    before = {write.member: write.found for write in told}
+    now = {write.member: write.found for write in writes}
+    texts = [
+        f"{member} was found {found.admin.value}, and is {now[member].admin.value} now"
+        for member, found in before.items()
+        if member in now and now[member] != found
+    ]
+    return texts or (["writes"] if tuple(told) != tuple(writes) else [])
 
 
 def duration_s(option: str, told: str | None) -> float:

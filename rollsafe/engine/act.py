@@ -8,7 +8,7 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import AdminState, Found, SeatReading
+from rollsafe.model.reading import AdminState, Found, IdentityReading, Member, SeatReading, Unread
 from rollsafe.planner.decisions import BeginNode, GiveUpRestart, MemberWrite, RestartNode, WriteMembers
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.gates import FRESH_S
@@ -18,6 +18,7 @@ from rollsafe.ports import World
 
 SEEN_WITHIN_S = 3.0  # after a write, so long is the new state looked for
 LOOK_EVERY_S = 0.05
+IDENTITY_WITHIN_S = 10.0
 WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is slower is asked again later
 
 
@@ -175,10 +176,9 @@ class Actor:
         """The one irreversible act, fenced by the claim's token, on readings that are young enough."""
         node = decision.node
         restarter = self._world.restarters[node]
-        try:
-            before = restarter.identity()
-        except ShellError as error:
-            self._not_sent(node, f"{node} could not be asked for its identity: {error}")
+        before = self._identity(node)
+        if isinstance(before, Unread):
+            self._not_sent(node, f"{node} could not be asked for its identity: {before.reason}")
             return
         proof = self._keeper.confirm(taking_out=True)
         if not proof.allowed:
@@ -209,6 +209,16 @@ class Actor:
         else:
             self._keeper.read()
             self._not_sent(node, f"the claim on {node} carries another token than ours")
+
+    def _identity(self, node: str) -> IdentityReading | Unread:
+        def ask() -> IdentityReading | Unread:
+            try:
+                return self._world.restarters[node].identity()
+            except ShellError as error:
+                return Unread(str(error))
+
+        late = Unread(f"no answer over SSH within {IDENTITY_WITHIN_S:g} s")
+        return self._world.gather({("identity", node): ask}, IDENTITY_WITHIN_S).get(("identity", node), late)
 
     def _not_sent(self, node: str, reason: str) -> None:
         self._log.write("restart.failed", reason, node=node, data={"effect": Effect.NONE.value})

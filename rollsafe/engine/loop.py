@@ -75,7 +75,7 @@ class Rollout:
             setting.world, setting.plan, setting.clock, setting.log, setting.keeper, blocked=setting.blocked
         )
         self._waited: tuple[str, str, float] = ("", "", float("-inf"))
-        self._gates_told: dict[str, bool] = {}
+        self._gates_told: dict[tuple[str, bool], float] = {}
         self._no_more_writes = ""
         setting.log.intents_elsewhere = self._intent_in_claim
 
@@ -176,12 +176,14 @@ class Rollout:
             self._s.log.write("signal", f"{name} came", data={"name": name})
 
     def _tell_gates(self, node: str, verdicts: tuple[Verdict, ...]) -> None:
-        """Each gate's answer, where it is another than the last one told."""
+        """Each gate's answer, where it is another than the last one told; a no is told again now and then."""
+        at_s = self._s.clock.at_s()
         for verdict in verdicts:
-            key = f"{node}/{verdict.gate}/{verdict.reason if not verdict.allowed else ''}"
-            if self._gates_told.get(key) is verdict.allowed and not verdict.allowed:
+            key = f"{node}/{verdict.gate}/{_without_numbers(verdict.reason)}"
+            told_s = self._gates_told.get((key, verdict.allowed))
+            if told_s is not None and not verdict.allowed and at_s - told_s < WAITING_EVERY_S:
                 continue
-            self._gates_told[key] = verdict.allowed
+            self._gates_told[key, verdict.allowed] = at_s
             words = {
                 "gate": verdict.gate,
                 "allowed": verdict.allowed,
@@ -204,7 +206,8 @@ class Rollout:
 
     def _tell_wait(self, wait: Wait) -> None:
         at_s = self._s.clock.at_s()
-        what, shown = f"{wait.node}/{wait.step}/{wait.service}/{wait.reason}", repr(wait.reading)
+        what = f"{wait.node}/{wait.step}/{wait.service}/{_without_numbers(wait.reason)}"
+        shown = repr(wait.reading)
         same_wait, same_reading, told_s = what == self._waited[0], shown == self._waited[1], self._waited[2]
         if same_wait and at_s - told_s < (WAITING_EVERY_S if same_reading else 1.0):
             return
@@ -293,6 +296,11 @@ class Rollout:
         text = f"{ending.message} The claim on {names} could not be reached, and stays. To go on: {self._s.mend}"
         code = max(ending.exit_code, 30) if ending.exit_code != 40 else 30
         return _replaced(ending, "node-out", code, text)
+
+
+def _without_numbers(text: str) -> str:
+    """What a reason says, whatever its readings are just now."""
+    return "".join(c for c in text if not c.isdigit() and c != ".")
 
 
 def _replaced(ending: Ending, outcome: str, code: int, message: str) -> Ending:

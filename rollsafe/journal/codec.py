@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from rollsafe.errors import InvalidInput
 from rollsafe.journal.chain import canonical
-from rollsafe.model.plan import PLAN_VERSION, Forecast, Plan
+from rollsafe.model.plan import PLAN_VERSION, Forecast, Plan, PlannedWrite
 
 KIND = "rollsafe plan"
 PLAN_FILE_BYTES = 16 * 1024 * 1024  # a plan of 20 nodes is 50 kB
 
 _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 _FORECAST: TypeAdapter[Forecast] = TypeAdapter(Forecast)
+_WRITES: TypeAdapter[tuple[PlannedWrite, ...]] = TypeAdapter(tuple[PlannedWrite, ...])
 
 
 class UnknownPlan(InvalidInput):
@@ -61,16 +62,24 @@ def forecast_to_json(forecast: Forecast) -> dict[str, Any]:
     return {**shown, "plan": plan_to_json(forecast.plan)}
 
 
-def write_plan(file: Path, plan: Plan, details: Mapping[str, Any] | None = None) -> None:
-    """Write the file of `plan --out`, whole or not at all. `details` (writes, verdicts) are for people only.
+def write_plan(
+    file: Path,
+    plan: Plan,
+    details: Mapping[str, Any] | None = None,
+    writes: Sequence[PlannedWrite] | None = None,
+) -> None:
+    """Write the file of `plan --out`, whole or not at all. `details` (verdicts, times) are for people only; `writes`
+    hold the states that were found, which `run --plan` compares.
 
     Raises InvalidInput where it can't be written.
     """
+    sealed = {} if writes is None else _sealed(writes)
     content = {
         "kind": KIND,
         "version": plan.version,
         "digest": plan_digest(plan),
         "plan": plan_to_json(plan),
+        **sealed,
         **({"details": dict(details)} if details else {}),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -82,12 +91,41 @@ def write_plan(file: Path, plan: Plan, details: Mapping[str, Any] | None = None)
 
 def read_plan(file: Path) -> Plan:
     """The plan of a file. Raises InvalidInput where there is none, or where it was changed after it was made."""
+    return _plan_in(_read_file(file), file)
+
+
+def read_planned(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
+    """The plan of a file, and its writes with the states that were found.
+
+    Raises InvalidInput where there is none, where it holds no writes, or where it was changed after it was made.
+    """
     content = _read_file(file)
+    plan = _plan_in(content, file)
+    told = content.get("writes")
+    try:
+        writes = _WRITES.validate_python(told)
+    except ValidationError as error:
+        raise InvalidInput([f"{file}: holds no writes: make it anew with `rollsafe plan --out {file}`"]) from error
+    if content.get("writes_digest") != _sealed(writes)["writes_digest"]:
+        raise InvalidInput([_changed(file)])
+    return plan, writes
+
+
+def _sealed(writes: Sequence[PlannedWrite]) -> dict[str, Any]:
+    dumped = _WRITES.dump_python(tuple(writes), mode="json")
+    return {"writes": dumped, "writes_digest": hashlib.sha256(canonical({"writes": dumped}).encode()).hexdigest()}
+
+
+def _changed(file: Path) -> str:
+    return f"{file}: was changed after it was made: make it anew with `rollsafe plan --out {file}`"
+
+
+def _plan_in(content: Any, file: Path) -> Plan:
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise InvalidInput([f"{file}: no plan of rollsafe: make one with `rollsafe plan --out {file}`"])
     plan = plan_from_json(content.get("plan"), str(file))
     if content.get("digest") != plan_digest(plan):
-        raise InvalidInput([f"{file}: was changed after it was made: make it anew with `rollsafe plan --out {file}`"])
+        raise InvalidInput([_changed(file)])
     return plan
 
 

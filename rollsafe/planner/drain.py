@@ -211,5 +211,5 @@ def _stop(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: flo
         step="restart",
         left_s=left_s,
         verdicts=verdicts,
-        quick=True,
+        quick=no[0].gate in ("fresh", "claim"),
     )

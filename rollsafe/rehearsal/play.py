@@ -40,11 +40,12 @@ class Played:
     as_found: bool = False
     least: dict[str, int] = field(default_factory=dict)
     failed_requests: int = 0
-    cut_requests: int = 0
+    cut: dict[str, int] = field(default_factory=dict)  # service -> requests cut
     violations: list[Violation] = field(default_factory=list)
     message: str = ""
     rejoined: bool = False
     calls: int = 0
+    records: int = 0
 
     @property
     def recovered(self) -> bool:
@@ -118,7 +119,7 @@ def trace(stage: Stage, point: Point, mode: str = "run") -> tuple[Played, Operat
 def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
     sim, played, first = actors.sim, actors.played, actors.first
     ended = actors.go("run", first)
-    played.calls = first.calls
+    played.calls, played.records = first.calls, len(first.records)
     if ended is not None:
         played.run_exit, played.message = ended.exit_code, ended.message
         selected = [node.name for node in actors.stage.cluster.live_nodes]
@@ -141,7 +142,8 @@ def _told(actors: _Actors) -> Played:
     sim, played = actors.sim, actors.played
     played.violations += sim.outside.violations
     played.least = dict(sim.outside.least)
-    played.cut_requests = len(sim.outside.cuts)
+    for request in sim.outside.cuts:
+        played.cut[request.service] = played.cut.get(request.service, 0) + 1
     played.failed_requests = len(sim.outside.failures)
     if sim.timeline.now > LONGEST_S:
         played.violations.append(Violation("I9", sim.timeline.now, "it took more than a day"))

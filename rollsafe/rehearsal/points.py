@@ -4,7 +4,7 @@ Points that can't differ are played once: crashes between the same two effects a
 tell a driver the same thing with the same truth behind it; and, in the default mode, repeated looks of one wait.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rollsafe.model.cluster import Cluster
@@ -71,10 +71,10 @@ def faults(track: Track, cluster: Cluster, *, thorough: bool) -> list[Point]:
     """Every call over a port failing in every way."""
     points: list[Point] = []
     seen: dict[tuple[object, ...], int] = {}
-    wanted = None if thorough else _ends(cluster, track)
+    wanted = _wanted(cluster, track, thorough=thorough)
     for call in track.calls:
         situation = _situation(track, call)
-        if wanted is not None and situation[1] not in wanted:
+        if situation[1] not in wanted:
             continue
         key = (*situation[:1], call.site) if not thorough else (call.index,)
         for ways in classes(call.site):
@@ -89,10 +89,12 @@ def faults(track: Track, cluster: Cluster, *, thorough: bool) -> list[Point]:
     return points
 
 
-def events(track: Track, cluster: Cluster, endpoints: Sequence[tuple[str, str]]) -> list[Point]:
-    """A thing that stays broken, or a reload, from each sign of progress of the first and the last node on."""
+def events(
+    track: Track, cluster: Cluster, endpoints: Sequence[tuple[str, str]], *, thorough: bool = False
+) -> list[Point]:
+    """A thing that stays broken, or a reload, from each sign of progress on: of the first node, or of all."""
     points: list[Point] = []
-    wanted = _ends(cluster, track)
+    wanted = _wanted(cluster, track, thorough=thorough)
     done: set[int] = set()
     for call in track.calls:
         if call.records in done or call.records == 0 or track.types[call.records - 1] not in SIGNS:
@@ -118,7 +120,8 @@ def _events_for(hand: str, cluster: Cluster, endpoints: Sequence[tuple[str, str]
 def pairs(track: Track, cluster: Cluster) -> list[Point]:
     """Two calls failing in one run: the second is the next of its kind after the first."""
     singles = faults(track, cluster, thorough=False)
-    sites = sorted({call.site for call in track.calls if _situation(track, call)[1] in _ends(cluster, track)})
+    wanted = _wanted(cluster, track, thorough=False)
+    sites = sorted({call.site for call in track.calls if _situation(track, call)[1] in wanted})
     points = []
     for first in singles:
         (fault,) = first.faults
@@ -175,7 +178,8 @@ def _situation(track: Track, call: Call) -> tuple[int, str | None, str]:
     """Where the run stands at a call: the number of telling records, the node in hand, and words for people."""
     telling = [i for i in range(call.records) if track.types[i] not in QUIET]
     last = telling[-1] if telling else -1
-    node = track.nodes[last] if telling else None
+    between = not telling or track.types[last] == "node.finished"
+    node = None if between else track.nodes[last]
     return len(telling), node, _after(track, last + 1)
 
 
@@ -193,9 +197,22 @@ def _record(track: Track, kind: str, index: int) -> str:
     return "an effect over a port"
 
 
-def _ends(cluster: Cluster, track: Track) -> frozenset[str | None]:
-    """The first and the last node of the run, and what belongs to none."""
+def _wanted(cluster: Cluster, track: Track, *, thorough: bool) -> frozenset[str | None]:
+    """Whose part of the run is played: the first node's, with what comes before it and after the last; or all."""
     order = list(dict.fromkeys(node for node in track.nodes if node is not None))
-    names: Iterable[str] = order or [node.name for node in cluster.live_nodes]
-    listed = list(names)
-    return frozenset({None, listed[0], listed[-1]})
+    names = order or [node.name for node in cluster.live_nodes]
+    return frozenset({None, *(names if thorough else names[:1])})
+
+
+def telling(crashes: Sequence[Point], track: Track, *, thorough: bool) -> list[Point]:
+    """The crashes whose recovery is itself made to fail: with a node in hand, at each stage of it."""
+    stages = ("write.done", "restart.intent", "restart.begun", "step.started", "claim.changed")
+    chosen: dict[str, Point] = {}
+    for point in crashes:
+        crash = point.crash
+        if crash is None or crash.kind != "record" or crash.index > len(track.types):
+            continue
+        kind = track.types[crash.index - 1]
+        if kind in stages and (thorough or kind in ("restart.begun", "restart.intent", "write.done")):
+            chosen.setdefault(f"{kind} {track.nodes[crash.index - 1] if thorough else ''}", point)
+    return list(chosen.values())

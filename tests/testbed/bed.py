@@ -253,7 +253,7 @@ class Testbed:
         """Start the clients; they go on until `stop_load`."""
         settings = {"scim": [b.address for b in self.scim], "web": [self.web.address], "tenant": TENANT, "token": TOKEN}
         settings |= {"scim_clients": 2, "scim_pause_s": 0.1, "scim_ms": 60}
-        settings |= {"web_clients": 4, "web_pause_s": 0.25, "web_ms": 40, "slow_ms": 1200}
+        settings |= {"web_clients": 4, "web_pause_s": 0.25, "web_ms": 40, "slow_ms": 1200, "sticky": True}
         path = self.folder / "load.json"
         path.write_text(json.dumps(settings | changes))
         program = [sys.executable, str(Path(__file__).with_name("load.py")), str(path), str(self.folder / "load.jsonl")]

@@ -48,7 +48,8 @@ class Load:
             if await self.pause(self.settings["web_pause_s"]):
                 return
             ms = self.settings["slow_ms"] if count % 6 == 0 else self.settings["web_ms"]
-            cookie = await self.request("web", address, "GET", f"/page?ms={ms}", cookie) or cookie
+            fresh = await self.request("web", address, "GET", f"/page?ms={ms}", cookie)
+            cookie = (fresh or cookie) if self.settings["sticky"] else ""
 
     async def pause(self, seconds: float) -> bool:
         """Pass the time; True when it is time to go."""

@@ -167,6 +167,7 @@ async def open_scim(node: Node, settings: dict) -> None:
     while node.faults().get("scim") == "refused" or node.state() == "STARTING":
         await asyncio.sleep(0.02)
     server = await loop.create_server(lambda: Server(node, "scim"), settings["host"], settings["scim"], backlog=128)
+    node.tell("serving")
     while node.faults().get("scim") != "refused":
         await asyncio.sleep(0.05)
     server.close()

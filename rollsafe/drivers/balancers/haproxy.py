@@ -63,6 +63,20 @@ class HaproxyBalancer:
         if answer:
             raise BalancerError(self._reason(answer, f"{pool}/{seat}"), effect=Effect.NONE)
 
+    def may_write(self) -> bool:
+        """May this socket set admin states, as far as it tells? False: it does not tell. Changes nothing.
+
+        Raises BalancerError where it says that it may only look. Source: management.txt, section 9.3, `show cli level`.
+        """
+        answer = self._wire.ask("show cli level", self._wire.deadline()).strip()
+        if answer in ("user", "operator"):
+            raise BalancerError(
+                f"{self._url}: this socket may only look (its level is {answer}): give its `stats socket` line "
+                "`level admin`.",
+                effect=Effect.NONE,
+            )
+        return answer == "admin"
+
     def _refuse(self, pool: str, seat: str) -> None:
         """Raises BalancerError for a seat that is not there, or that follows another."""
         if (pool, seat) not in self._parents:
