@@ -41,6 +41,7 @@ class TestNode:
     folder: Path
     web: int = 8080
     scim: int = 5501
+    killed: bool = False  # by the test, while the observer watches: no restart of rollsafe
 
     @property
     def restart_command(self) -> str:
@@ -103,6 +104,7 @@ class TestNode:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """The node dies by itself."""
+        self.killed = True
         if (pid := self.pid) is not None:
             kill_quietly(pid, number)
             wait_until(lambda: self.pid is None, 5, f"death of {self.name}")

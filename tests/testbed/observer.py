@@ -100,9 +100,10 @@ class Observer:
     def stopped_in_service(self) -> list[str]:
         """Nodes that went down, by a restart, while some readable endpoint still had them ready: there must be none."""
         wrong = []
+        killed = {node.name for node in self._nodes if node.killed}
         for earlier, later in zip(self.samples, self.samples[1:], strict=False):
             for node, identity in earlier.identities.items():
-                if identity is not None and later.identities[node] != identity:
+                if identity is not None and later.identities[node] != identity and node not in killed:
                     ready = [e for (e, n), admin in earlier.admin().items() if n == node and admin == "ready"]
                     also = [e for (e, n), admin in later.admin().items() if n == node and admin == "ready"]
                     wrong += [f"{node} went down while ready on {e}" for e in ready if e in also]
