@@ -208,15 +208,14 @@ class Conductor:
         return listeners
 
     def _text_listener(self) -> Listener:
-        if colours(self.options.no_color) and os.environ.get("TERM") not in (None, "", "dumb"):
-            try:
-                from rollsafe.reporting.live import LiveView  # noqa: PLC0415 - rich only on a terminal
-            except ImportError:
-                pass
-            else:
-                live = LiveView()
-                self._closers.append(live.close)
-                return live
+        if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
+            from rich.console import Console  # noqa: PLC0415 - rich only on a terminal
+
+            from rollsafe.reporting.live import LiveView  # noqa: PLC0415 - rich only on a terminal
+
+            live = LiveView(Console(no_color=not colours(self.options.no_color)), self.clock)
+            self._closers.append(live.close)
+            return live
         from rollsafe.reporting.lines import PlainLines  # noqa: PLC0415 - only what is asked for is imported
 
         lines = PlainLines(sys.stdout, verbose=self.options.verbose > 0)
@@ -226,7 +225,7 @@ class Conductor:
     def _finish_outputs(self, log: RunLog) -> None:
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
-            from rollsafe.reporting.reports import ReportPaths, write_reports  # noqa: PLC0415 - Jinja2 only where asked
+            from rollsafe.reporting.files import ReportPaths, write_reports  # noqa: PLC0415 - Jinja2 only where asked
 
             paths = ReportPaths(options.html, options.markdown, options.junit, options.json)
             samples = self.assembled.watch.stop()

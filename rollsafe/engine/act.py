@@ -8,7 +8,7 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import AdminState, Found, IdentityReading, Member, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Found, IdentityReading, SeatReading, Unread
 from rollsafe.planner.decisions import BeginNode, GiveUpRestart, MemberWrite, RestartNode, WriteMembers
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.gates import FRESH_S
