@@ -1,0 +1,251 @@
+"""What plan, status and doctor share: one whole look at everything, side by side, that changes nothing anywhere.
+
+Nothing here can write: no journal is opened, no claim is made, and of the ports only those calls are made that ask.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from rollsafe.assembly import Assembled, assemble
+from rollsafe.cli.common import colours
+from rollsafe.clock import SystemClock
+from rollsafe.config.load import Loaded, find_inventory, load_inventory
+from rollsafe.config.secrets import resolve_all
+from rollsafe.engine.runclock import RunClock
+from rollsafe.errors import BalancerError, ClaimError, PortError
+from rollsafe.model.claim import ClaimRecord
+from rollsafe.model.cluster import Cluster
+from rollsafe.model.reading import HealthReading, PoolReading, ProbeSample, Unread
+from rollsafe.model.settings import ProbeSettings
+from rollsafe.model.verdict import Verdict
+from rollsafe.planner.expand import pools_of
+from rollsafe.planner.readings import PoolKey, Readings
+from rollsafe.ports import Balancer, World
+from rollsafe.reporting.plan_view import Paint
+
+READ_TRIES = 2
+UNPROVEN = "not proven"
+_ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "head": "1"}
+
+
+@runtime_checkable
+class MayWrite(Protocol):
+    """A balancer that can be asked, without a write, whether it would take one."""
+
+    def may_write(self) -> bool:
+        """False: it does not tell. Raises BalancerError where it would not, with what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSight:
+    """What one node said over SSH. A text is a problem; empty: none. `claim` Unread: it could not be read."""
+
+    unreachable: str = ""
+    identity: str = ""
+    rights: str = ""
+    claim: ClaimRecord | Unread | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that was asked, and what was answered in time."""
+
+    readings: Readings
+    nodes: Mapping[str, NodeSight] = field(default_factory=dict)
+    admin: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)  # (balancer, endpoint), where asked
+    probes: tuple[tuple[str, ProbeSample | None], ...] = ()
+
+    def unread(self) -> tuple[str, ...]:
+        """A sentence for each balancer and node that could not be read."""
+        pools = [
+            f"pool {key[2]} on {key[1]} can't be read: {pool.reason}"
+            for key, pool in self.readings.pools.items()
+            if isinstance(pool, Unread)
+        ]
+        nodes = [_named(name, sight.unreachable) for name, sight in self.nodes.items() if sight.unreachable]
+        return (*pools, *nodes)
+
+
+class Looking:
+    """A cluster to look at. Raises InvalidInput where the inventory or a secret does not hold."""
+
+    def __init__(self, inventory: list[Path] | None) -> None:
+        self.loaded: Loaded = load_inventory(find_inventory(inventory))
+        self.cluster: Cluster = self.loaded.cluster
+        resolve_all(self.cluster)
+        self.clock = SystemClock()
+        self.run_clock = RunClock(self.clock)
+        self.assembled: Assembled = assemble(self.cluster, self.clock)
+
+    @property
+    def world(self) -> World:
+        """The ports."""
+        return self.assembled.world
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.assembled.close()
+
+
+def look(
+    assembled: Assembled,
+    cluster: Cluster,
+    clock: RunClock,
+    *,
+    rights: bool,
+    probes: bool,
+    within_s: float,
+    tries: int = READ_TRIES,
+) -> Sight:
+    """Ask everything once, side by side. `rights`: what a run needs on the nodes and the balancers, too."""
+    world = assembled.world
+    at_s, wall = clock.at_s(), clock.wall()
+    questions: dict[Any, Callable[[], Any]] = {}
+    keys = list(pools_of(cluster))
+    questions |= {("pool", key): _pool(world, key, tries) for key in keys}
+    live = [node.name for node in cluster.live_nodes]
+    pairs = [pair for pair in world.checks if pair[0] in live]
+    for pair in pairs:
+        questions |= {("health", pair, i): check.check for i, check in enumerate(world.checks[pair])}
+    for node in live:
+        questions["node", node] = _node(assembled, node, rights=rights)
+    if rights:
+        questions |= {("admin", key): _admin(key[1], balancer) for key, balancer in world.balancers.items()}
+    if probes:
+        questions |= {("probe", i): probe.ask for i, probe in enumerate(world.probes)}
+    answers = world.gather(questions, within_s)
+    late = f"no answer within {within_s:g} s"
+    return Sight(
+        Readings(
+            at_s=at_s,
+            wall=wall,
+            pools={key: answers.get(("pool", key), Unread(late)) for key in keys},
+            health=_health(pairs, world, answers),
+        ),
+        nodes={n: answers.get(("node", n), NodeSight(f"over SSH {late}", claim=Unread(late))) for n in live},
+        admin={key[1]: answer for key, answer in answers.items() if key[0] == "admin"},
+        probes=tuple((_probe(p), answers.get(("probe", i))) for i, p in enumerate(cluster.probes) if probes),
+    )
+
+
+def _pool(world: World, key: PoolKey, tries: int) -> Callable[[], PoolReading | Unread]:
+    def ask() -> PoolReading | Unread:
+        answer: PoolReading | Unread = Unread("it was not asked")
+        for _ in range(tries):
+            try:
+                return world.balancers[key[0], key[1]].read(key[2])
+            except BalancerError as error:
+                answer = Unread(str(error))
+        return answer
+
+    return ask
+
+
+def _admin(url: str, balancer: Balancer) -> Callable[[], Verdict]:
+    def ask() -> Verdict:
+        try:
+            if isinstance(balancer, MayWrite) and balancer.may_write():
+                return Verdict("admin", True, f"{url} may be written to")
+        except BalancerError as error:
+            return Verdict("admin", False, str(error))
+        return Verdict("admin", True, f"{url}: only a write can show that it may be written to", warning=UNPROVEN)
+
+    return ask
+
+
+def _node(assembled: Assembled, node: str, *, rights: bool) -> Callable[[], NodeSight]:
+    world = assembled.world
+
+    def ask() -> NodeSight:
+        if problem := problem_of(assembled.reach[node]):
+            return NodeSight(problem, claim=Unread(problem))
+        sight = NodeSight(claim=read_claim(world, node))
+        if not rights:
+            return sight
+        identity = problem_of(world.restarters[node].identity)
+        may = problem_of(world.rights[node]) if node in world.rights else ""
+        return replace(sight, identity=identity, rights=may)
+
+    return ask
+
+
+def problem_of(question: Callable[[], object]) -> str:
+    """Why a question was not answered well; empty where it was."""
+    try:
+        question()
+    except PortError as error:
+        return str(error)
+    return ""
+
+
+def read_claim(world: World, node: str) -> ClaimRecord | Unread | None:
+    """The claim on one node; a `done` one blocks nobody, and counts as none."""
+    try:
+        record = world.claims[node].read()
+    except ClaimError as error:
+        return Unread(str(error))
+    return None if record is not None and record.done else record
+
+
+def _health(
+    pairs: Sequence[tuple[str, str]], world: World, answers: Mapping[Any, Any]
+) -> dict[tuple[str, str], HealthReading]:
+    """All checks of a service must hold; the first that does not speaks for it, and a missing answer for none."""
+    health: dict[tuple[str, str], HealthReading] = {}
+    for pair in pairs:
+        asked = [("health", pair, i) for i in range(len(world.checks[pair]))]
+        given: list[HealthReading] = [answers[key] for key in asked if key in answers]
+        failed = next((reading for reading in given if not reading.healthy), None)
+        if failed is not None:
+            health[pair] = failed
+        elif given and len(given) == len(asked):
+            health[pair] = given[0]
+    return health
+
+
+def _probe(settings: ProbeSettings) -> str:
+    return settings.service if settings.name == settings.service else f"{settings.service} ({settings.name})"
+
+
+def _named(node: str, text: str) -> str:
+    """The text with the node's name in front, once."""
+    return text if text.startswith(f"{node}:") else f"{node}: {text}"
+
+
+def said(sample: ProbeSample | None) -> str:
+    """What a probe saw, in words."""
+    if sample is None:
+        return "no answer in time"
+    evidence = sample.evidence
+    what = evidence.detail or (f"HTTP {evidence.status}" if evidence.status is not None else "no answer")
+    return what if sample.good else f"{what} {evidence.excerpt}".strip()
+
+
+# --- telling ---------------------------------------------------------------------------------------------------
+
+
+def painter(no_color: bool) -> Paint:
+    """Colours for a terminal, or none."""
+    on = colours(no_color)
+
+    def paint(text: str, style: str) -> str:
+        return f"\x1b[{_ANSI[style]}m{text}\x1b[0m" if on and style in _ANSI and text.strip() else text
+
+    return paint
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout, at once."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line."""
+    import json  # noqa: PLC0415 - only for machines
+
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
