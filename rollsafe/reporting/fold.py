@@ -15,15 +15,21 @@ MOST_OUTAGES = 2000
 MOST_FAILED = 4000
 
 
-def account_of(records: Iterable[Record], samples: Iterable[ProbeSample] = (), *, origin_s: float = 0.0) -> Account:
+def account_of(
+    records: Iterable[Record], samples: Iterable[ProbeSample] = (), *, origin_s: float | None = None
+) -> Account:
     """The account of one run, from its records in order.
 
-    `samples` are drawn beneath the nodes; `origin_s` is the moment of their clock at which the run's own clock was 0.
+    `samples` are drawn beneath the nodes; `origin_s` is the moment of their clock when the run's own was 0 (None:
+    the probes are taken to have been stopped when the run ended).
     """
     fold = _Fold()
     for record in records:
         fold.add(record)
-    for sample in samples:
+    taken = list(samples)
+    if origin_s is None:
+        origin_s = max((one.started_s + one.latency_s for one in taken), default=0.0) - fold.now_s
+    for sample in taken:
         fold.sample(sample, origin_s)
     return fold.end()
 
@@ -31,7 +37,7 @@ def account_of(records: Iterable[Record], samples: Iterable[ProbeSample] = (), *
 class _Fold:
     def __init__(self) -> None:
         self.account = Account()
-        self._now_s = 0.0
+        self.now_s = 0.0
         self._shift_s = 0.0  # a resumed run's clock starts anew; its records come after the former ones all the same
         self._open_writes: dict[tuple[str, ...], Write] = {}
         self._open_outages: dict[str, Outage] = {}
@@ -39,9 +45,9 @@ class _Fold:
 
     def add(self, record: Record) -> None:
         at_s = record.at_s + self._shift_s
-        if at_s < self._now_s - 1.0 and record.type == "run.started":
-            self._shift_s = self._now_s - record.at_s
-        self._now_s = max(self._now_s, record.at_s + self._shift_s)
+        if at_s < self.now_s - 1.0 and record.type == "run.started":
+            self._shift_s = self.now_s - record.at_s
+        self.now_s = max(self.now_s, record.at_s + self._shift_s)
         self.account.records += 1
         handle = _HANDLERS.get(record.type)
         if handle is not None:
@@ -54,7 +60,7 @@ class _Fold:
 
     def end(self) -> Account:
         account = self.account
-        account.duration_s = max(account.duration_s, self._now_s)
+        account.duration_s = max(account.duration_s, self.now_s)
         for node in account.nodes.values():
             if not node.outcome and node.spans:
                 node.outcome = "unknown"
@@ -79,7 +85,7 @@ class _Fold:
     def gate(self, record: Record) -> None:
         data = record.data
         gate = Gate(
-            self._now_s,
+            self.now_s,
             clean(record.node or ""),
             text(data, "gate"),
             bool(data.get("allowed")),
@@ -120,7 +126,7 @@ class _Fold:
         active = number(seen, "active") if isinstance(seen, Mapping) else None
         if active is not None and record.node:
             key = (clean(record.node), clean(record.service or ""))
-            self.account.active.setdefault(key, Curve(most=240)).add(self._now_s, active)
+            self.account.active.setdefault(key, Curve(most=240)).add(self.now_s, active)
 
     def node_finished(self, record: Record) -> None:
         node = self._node(record)
@@ -130,13 +136,13 @@ class _Fold:
         node.message = "" if said == f"{node.name}: {node.outcome}" else said
         for span in node.spans:
             if span.end_s is None:
-                span.end_s, span.outcome = self._now_s, node.outcome
+                span.end_s, span.outcome = self.now_s, node.outcome
 
     def write_intent(self, record: Record) -> None:
         data = record.data
         write = Write(
             record.seq,
-            self._now_s,
+            self.now_s,
             clean(record.node or ""),
             clean(record.service or ""),
             clean(record.endpoint or record.balancer or ""),
@@ -163,7 +169,7 @@ class _Fold:
         if outage is not None:
             outage.failures += 1
             return
-        start_s = self._now_s - (number(record.data, "outage_s") or 0.0)
+        start_s = self.now_s - (number(record.data, "outage_s") or 0.0)
         words = f"HTTP {status:.0f} {detail}".strip() if status else detail
         self._open_outages[probe] = outage = Outage(clean(record.service or ""), probe, start_s, detail=words)
         if len(self.account.outages) < MOST_OUTAGES:
@@ -174,7 +180,7 @@ class _Fold:
         outage = self._open_outages.pop(probe, None)
         if outage is not None:
             lasted_s = number(record.data, "outage_s")
-            outage.end_s = outage.start_s + lasted_s if lasted_s is not None else self._now_s
+            outage.end_s = outage.start_s + lasted_s if lasted_s is not None else self.now_s
 
     def probe_samples(self, record: Record) -> None:
         """`{probe, late_s, samples: [[at_s, good, latency_s], …]}` on the run's clock: kept to be drawn."""
@@ -192,7 +198,7 @@ class _Fold:
         account.outcome = text(data, "outcome") or "unknown"
         code = number(data, "exit_code")
         account.exit_code = None if code is None else int(code)
-        account.duration_s = number(data, "duration_s") or self._now_s
+        account.duration_s = number(data, "duration_s") or self.now_s
         for name, one in _maps(data.get("nodes")):
             node = account.nodes.setdefault(name, NodeAccount(name))
             node.outcome = text(one, "outcome") or node.outcome
@@ -213,20 +219,20 @@ class _Fold:
         node = self._node(record)
         service = clean(record.service, 80) if record.service else None
         if not any(s.end_s is None and s.step == step and s.service == service for s in node.spans):
-            node.spans.append(Span(step, self._now_s, service=service))
+            node.spans.append(Span(step, self.now_s, service=service))
 
     def _close(self, record: Record, step: str, outcome: str) -> None:
         node = self._node(record)
         service = clean(record.service, 80) if record.service else None
         mine = [s for s in node.spans if s.step == step and s.end_s is None and service in (None, s.service)]
-        if not mine and any(s.step == step and s.end_s == self._now_s for s in node.spans):
+        if not mine and any(s.step == step and s.end_s == self.now_s for s in node.spans):
             return  # restart.done has closed it in the same moment
         if not mine:  # its start was not told: it began where the step before it ended
-            before = max((s.end_s for s in node.spans if s.end_s is not None), default=self._now_s)
+            before = max((s.end_s for s in node.spans if s.end_s is not None), default=self.now_s)
             mine = [Span(step, before, service=service)]
             node.spans += mine
         for span in mine:
-            span.end_s, span.outcome = self._now_s, outcome
+            span.end_s, span.outcome = self.now_s, outcome
             span.message = clean(record.message)
 
     def _write_outcome(self, record: Record, outcome: str) -> None:
@@ -237,7 +243,7 @@ class _Fold:
 
     def _note(self, record: Record) -> None:
         if len(self.account.notes) < MOST_NOTES:
-            self.account.notes.append(Note(self._now_s, record.type, sentence(record)))
+            self.account.notes.append(Note(self.now_s, record.type, sentence(record)))
 
     def _point(self, probe: str, at_s: float, good: bool, latency_s: float) -> None:
         if good:

@@ -30,8 +30,9 @@ _STYLES = {DONE: "green", IN_HAND: "bold cyan", WAITING: "dim", TOUCHED: "yellow
 class LiveView:
     """A Listener that draws. `close()` leaves the last picture and the closing lines on the screen."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
-        self._console = console
+    def __init__(self, console: Console | None = None, clock: Clock | None = None) -> None:
+        """Default: stdout, and clocks that move with each record only."""
+        self._console = console or Console(highlight=False)
         self._clock = clock
         self._board = Board()
         self._heard_s = 0.0  # the clock's moment of the last record
@@ -48,7 +49,7 @@ class LiveView:
                 return
             try:
                 self._board.hear(record)
-                self._heard_s = self._clock.monotonic()
+                self._heard_s = self._now_s()
             finally:
                 self._lock.release()
             self._start()
@@ -70,7 +71,10 @@ class LiveView:
     def _elapsed_s(self) -> float:
         if self._board.last is not None:
             return self._board.last.at_s
-        return self._board.now_s + max(0.0, self._clock.monotonic() - self._heard_s)
+        return self._board.now_s + max(0.0, self._now_s() - self._heard_s)
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic() if self._clock is not None else self._heard_s
 
     def _start(self) -> None:
         if self._thread is None:

@@ -38,6 +38,7 @@ def summary(account: Account) -> dict[str, Any]:
     }
 
 
-def summary_json(account: Account) -> str:
+def summary_json(account: Account, *, one_line: bool = False) -> str:
     """The summary as text."""
-    return json.dumps(plain(summary(account)), ensure_ascii=True, allow_nan=False, indent=2) + "\n"
+    indent = None if one_line else 2
+    return json.dumps(plain(summary(account)), ensure_ascii=True, allow_nan=False, indent=indent) + "\n"

@@ -13,11 +13,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from rollsafe.model.record import Record
-from rollsafe.reporting.files import ReportPaths, write_reports
 from rollsafe.reporting.fold import account_of
 from rollsafe.reporting.html import html
 from rollsafe.reporting.junit import junit
 from rollsafe.reporting.markdown import markdown
+from rollsafe.reporting.reports import ReportPaths, write_reports
 from rollsafe.reporting.summary_json import summary_json
 from tests.reporting import stories
 from tests.reporting.test_lines import golden

@@ -46,11 +46,16 @@ class ReportPaths:
 
 
 def write_reports(
-    paths: ReportPaths, records: Iterable[Record], samples: Iterable[ProbeSample] = (), *, origin_s: float = 0.0
+    paths: ReportPaths,
+    records: Iterable[Record],
+    samples: Iterable[ProbeSample] = (),
+    *,
+    origin_s: float | None = None,
 ) -> list[str]:
     """Write each report that is wanted, by atomic rename; the problems, one sentence each. Never raises.
 
-    `origin_s`: the moment of the samples' clock at which the run's own clock was 0.
+    `origin_s`: the moment of the samples' clock at which the run's own clock was 0. None: the probes are taken to
+    have been stopped when the run ended.
     """
     if not paths.any:
         return []

@@ -1,0 +1,110 @@
+"""`rollsafe report [RUN]`: the evidence of a run, from the journal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
+if TYPE_CHECKING:
+    from rollsafe.journal.store import Store
+    from rollsafe.reporting.reports import ReportPaths
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="The run's name, its beginning, or `last`.")] = "last",
+    inventory: common.InventoryOption = None,
+    output: common.OutputOption = Output.TEXT,
+    html: common.HtmlOption = None,
+    markdown: common.MarkdownOption = None,
+    junit: common.JunitOption = None,
+    json: common.JsonOption = None,
+    verify: Annotated[
+        str | None,
+        typer.Option("--verify", metavar="RUN", show_default=False, help="Say whether a record of RUN was changed."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export", metavar="FILE", show_default=False, help="Write the hash-chained records as JSON Lines."
+        ),
+    ] = None,
+    verbose: common.VerboseOption = 0,
+    log_file: common.LogFileOption = None,
+) -> None:
+    """Write the report of a run as HTML, JUnit, Markdown or JSON; without a file, print it.
+
+    Example: rollsafe report last --html window.html
+    """
+    common.begin(verbose, log_file)
+    from rollsafe.cli.history import history  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.errors import InvalidInput  # noqa: PLC0415
+    from rollsafe.reporting.reports import ReportPaths  # noqa: PLC0415
+
+    paths = ReportPaths(html, markdown, junit, json)
+    if problems := paths.problems():
+        raise InvalidInput(problems)
+    with history(inventory) as store:
+        if not store.file.exists():
+            raise InvalidInput([f"there is no journal yet: {store.file} does not exist"])
+        name = store.find(verify or run)
+        if verify is not None:
+            _verify(store, name, output)
+        if export is not None:
+            _export(store, name, export)
+        if paths.any:
+            _write(store, name, paths)
+        if not (paths.any or verify or export):
+            _print(store, name, output)
+
+
+def _verify(store: "Store", name: str, output: Output) -> None:
+    from rollsafe.errors import JournalError  # noqa: PLC0415 - `--help` needs none of it
+
+    answer = store.verify(name)
+    if output is Output.JSON:
+        import json  # noqa: PLC0415 - only for machines
+
+        words = {"run": name, "ok": answer.ok, "first_bad_seq": answer.first_bad_seq, "reason": answer.reason}
+        typer.echo(json.dumps(words))
+    if not answer.ok:
+        where = f" at record {answer.first_bad_seq}" if answer.first_bad_seq is not None else ""
+        raise JournalError(
+            f"run {name} in {store.file} is NOT as it was written{where}: {answer.reason}. Don't use it as evidence; "
+            "what is on the cluster is told by `rollsafe status`."
+        )
+    if output is Output.TEXT:
+        typer.echo(f"Run {name}: {answer.reason}.")
+
+
+def _export(store: "Store", name: str, file: Path) -> None:
+    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.reporting.reports import replace_file  # noqa: PLC0415
+
+    lines = list(store.export(name))  # to its end: only then is the chain known to be whole
+    try:
+        replace_file(file, "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise InvalidInput([f"--export {file}: can't be written: {error.strerror or error}"]) from error
+    common.tell(f"{len(lines)} lines of run {name} are in {file}")
+
+
+def _write(store: "Store", name: str, paths: "ReportPaths") -> None:
+    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.reporting.reports import write_reports  # noqa: PLC0415
+
+    if problems := write_reports(paths, list(store.records(name))):
+        raise InvalidInput(problems)
+    files = ", ".join(str(path) for path in (paths.html, paths.markdown, paths.junit, paths.json) if path)
+    common.tell(f"The report of run {name} is in {files}")
+
+
+def _print(store: "Store", name: str, output: Output) -> None:
+    from rollsafe.reporting.fold import account_of  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.reporting.markdown import markdown  # noqa: PLC0415
+    from rollsafe.reporting.summary_json import summary_json  # noqa: PLC0415
+
+    account = account_of(list(store.records(name)))
+    typer.echo(summary_json(account, one_line=True) if output is Output.JSON else markdown(account), nl=False)
