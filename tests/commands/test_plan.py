@@ -1,0 +1,246 @@
+"""`plan` says what `run` does, changes nothing, and a plan that no longer fits is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rollsafe.drivers.remote.claim_file import _MAY_CLAIM, _READ
+from rollsafe.drivers.remote.restart_scripts import COMMAND_IDENTITY, MAY_RESTART
+from rollsafe.drivers.remote.script import PREAMBLE
+from tests.commands.conftest import Looked, through
+from tests.testbed import TOKEN, Result, Testbed
+
+pytestmark = pytest.mark.real
+
+READ_ONLY = {PREAMBLE + script for script in (_READ, _MAY_CLAIM, COMMAND_IDENTITY, MAY_RESTART)}
+Write = tuple[str, str, str, str]
+
+
+def shown(result: Result) -> dict:
+    """The plan's own line."""
+    plan = result.events[0]
+    assert plan["type"] == "plan", result.text
+    return plan
+
+
+def noes(plan: dict) -> set[str]:
+    return {verdict["gate"] for verdict in plan["verdicts"] if not verdict["allowed"]}
+
+
+def test_plan_only_asks(looked: Looked) -> None:
+    bed = looked.bed
+    before = sorted((path, path.stat().st_mtime_ns) for path in (bed.folder / "claims").iterdir())
+    seats = [balancer.seats() for balancer in bed.balancers]
+    result = bed.rollsafe("plan", "--out", "plan.json")
+    assert result.exit == 0, result.text
+    assert len(result.stdout.splitlines()) == 1
+    assert looked.to_balancers
+    assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
+    assert set(looked.to_nodes) == READ_ONLY
+    assert len(looked.to_nodes) == len(READ_ONLY) * len(bed.nodes), "each question is asked once"
+    assert sorted((path, path.stat().st_mtime_ns) for path in (bed.folder / "claims").iterdir()) == before
+    assert [{n: s.admin for n, s in b.seats().items()} for b in bed.balancers] == [
+        {n: s.admin for n, s in named.items()} for named in seats
+    ]
+    assert not (bed.folder / "home" / "state").exists(), "a plan leaves no journal"
+    assert TOKEN not in result.stdout + result.stderr + (bed.folder / "plan.json").read_text()
+
+
+def test_the_writes_are_told_exactly(looked: Looked) -> None:
+    plan = shown(looked.bed.rollsafe("plan", "--nodes", "jira2"))
+    scim, web = [through(b.endpoint) for b in looked.bed.scim], through(looked.bed.web.endpoint)
+    assert [(w["service"], w["endpoint"], w["found"], w["wanted"]) for w in plan["writes"]] == [
+        ("web", web, "ready", "drain"),
+        ("web", web, "ready", "maint"),
+        *(("scim", endpoint, "ready", "drain") for endpoint in scim),
+        ("web", web, "ready", "drain"),
+        *(("scim", endpoint, "ready", "ready") for endpoint in scim),
+        ("web", web, "ready", "ready"),
+    ]
+    assert {w["node"] for w in plan["writes"]} == {"jira2"}
+    assert [w["condition"] for w in plan["writes"]][:4] == ["", "after 0 active, or 1 s of drain", "", ""]
+    assert {w["balancer"] for w in plan["writes"]} == {"scim-lb", "web-lb"}
+    assert plan["nodes"] == ["jira2"]
+    assert 0 < plan["expected_s"] <= plan["longest_s"]
+    gates = {verdict["gate"] for verdict in plan["verdicts"]}
+    assert gates == {"ssh", "admin", "probe", "claim", "window", "readable", "min_ready"}
+    assert noes(plan) == set()
+
+
+def test_for_people(looked: Looked) -> None:
+    result = looked.bed.rollsafe("plan", "-o", "text")
+    assert result.exit == 0, result.text
+    lines = result.stdout.splitlines()
+    numbered = [line.split() for line in lines if line.strip()[:1].isdigit()]
+    assert [int(words[0]) for words in numbered] == list(range(1, 25)), result.text
+    assert any("maint → drain" in line for line in lines)
+    assert sum("restart.sh; then scim and web healthy for 1.0 s" in line for line in lines) == 3
+    assert lines[-1] == "A run could begin now: 24 writes, and a restart of jira1, jira2, jira3."
+
+
+def test_a_gate_that_says_no_is_10_with_its_reason(looked: Looked) -> None:
+    for balancer in looked.bed.balancers:
+        balancer.set_state("jira3", "drain")
+    result = looked.bed.rollsafe("plan")
+    assert result.exit == 10, result.text
+    plan = shown(result)
+    assert noes(plan) == {"min_ready"}
+    assert "jira3 is in drain" in plan["message"]
+    assert (plan["outcome"], plan["exit_code"]) == ("refused", 10)
+    assert result.finished["message"] == plan["message"]
+    only = looked.bed.rollsafe("plan", "--nodes", "jira3")
+    assert only.exit == 0, only.text
+    writes = [(w["service"], w["found"], w["wanted"]) for w in shown(only)["writes"]]
+    assert writes == [("web", "drain", "maint"), ("web", "drain", "drain")], "what a person drained goes back to drain"
+
+
+@pytest.mark.parametrize("mode", ["refuse", "reset"])
+def test_a_balancer_that_can_not_be_read_is_40_and_hides_nothing_else(looked: Looked, mode: str) -> None:
+    looked.bed.relays["scim2"].become(mode)
+    result = looked.bed.rollsafe("plan", "--out", "partial.json")
+    assert result.exit == 40, result.text
+    plan = shown(result)
+    dead = through(looked.bed.scim[1].endpoint)
+    assert dead in " ".join(plan["unchecked"])
+    assert {w["endpoint"] for w in plan["writes"]} == {through(b.endpoint) for b in looked.bed.balancers} - {dead}
+    assert result.finished["outcome"] == "unknown"
+    assert not (looked.bed.folder / "partial.json").exists(), "a plan with holes is no plan"
+    assert "partial.json was not written" in result.finished["message"]
+
+
+def test_a_node_that_can_not_be_reached_is_40(looked: Looked) -> None:
+    looked.bed.sshds["jira2"].stop()
+    result = looked.bed.rollsafe("plan")
+    assert result.exit == 40, result.text
+    plan = shown(result)
+    assert len(plan["unchecked"]) == 1
+    assert plan["unchecked"][0].startswith("jira2: ")
+    assert {v["node"] for v in plan["verdicts"] if v["gate"] == "ssh"} == {"jira1", "jira3"}
+
+
+def test_a_claim_is_10_with_whose_it_is(looked: Looked) -> None:
+    looked.claim()
+    result = looked.bed.rollsafe("plan")
+    assert result.exit == 10, result.text
+    plan = shown(result)
+    assert noes(plan) == {"claim"}
+    for word in ("ola", "laptop", "4711", "run-of-ola", "CHG0042", "restarting jira2", "rollsafe recover"):
+        assert word in plan["message"]
+
+
+def test_a_probe_that_fails_is_10(looked: Looked) -> None:
+    looked.bed.write_inventory(services={"web": {"probe": {"status": 204}}})
+    result = looked.bed.rollsafe("plan")
+    assert result.exit == 10, result.text
+    assert noes(shown(result)) == {"probe"}
+
+
+def test_a_socket_that_may_only_look_is_10(looked: Looked) -> None:
+    web = looked.bed.web
+    text = web.config.read_text()
+    # operator, for `show servers state` is answered to it
+    web.config.write_text(text.replace("level admin", "level operator"))
+    web.reload()
+    try:
+        result = looked.bed.rollsafe("plan")
+    finally:
+        web.config.write_text(text)
+        web.reload()
+    assert result.exit == 10, result.text
+    assert noes(shown(result)) == {"admin"}
+    assert "level admin" in shown(result)["message"]
+
+
+def test_a_right_that_lacks_is_10(looked: Looked) -> None:
+    looked.bed.write_inventory(claim_dir="/proc/1/rollsafe-claims")
+    result = looked.bed.rollsafe("plan")
+    assert result.exit == 10, result.text
+    assert noes(shown(result)) == {"ssh"}
+    assert "/proc/1/rollsafe-claims" in shown(result)["message"]
+
+
+def test_a_member_that_nobody_knows_is_10_with_those_there_are(looked: Looked) -> None:
+    looked.bed.write_inventory(nodes={"jira2": {"members": {"web": "jira-two"}}})
+    result = looked.bed.rollsafe("plan")
+    assert result.exit == 10, result.text
+    assert noes(shown(result)) == {"members"}
+    assert "jira-two" in shown(result)["message"]
+    assert "jira3" in shown(result)["message"]
+
+
+@pytest.mark.parametrize("words", [("--nodes", "jira9"), ("--until", "yesterday"), ("-p", "no-such-playbook")])
+def test_wrong_words_are_2(looked: Looked, words: tuple[str, ...]) -> None:
+    result = looked.bed.rollsafe("plan", *words)
+    assert result.exit == 2, result.text
+    assert result.finished["outcome"] == "invalid"
+    assert looked.to_balancers == []
+
+
+# --- the plan's file -----------------------------------------------------------------------------------------------
+
+
+def drain(bed: Testbed, node: str) -> None:
+    for balancer in bed.balancers:
+        balancer.set_state(node, "drain")
+
+
+def test_a_plan_whose_found_states_have_changed_is_refused(looked: Looked) -> None:
+    bed = looked.bed
+    assert bed.rollsafe("plan", "--nodes", "jira3", "--out", "plan.json").exit == 0
+    drain(bed, "jira3")
+    looked.forget()
+    result = bed.rollsafe("run", "--plan", "plan.json")
+    assert result.exit == 10, result.text
+    assert "was found ready, and is drain now" in result.finished["message"]
+    assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
+    assert set(looked.to_nodes) <= READ_ONLY
+
+
+def test_a_plan_of_another_inventory_or_selection_is_refused(looked: Looked) -> None:
+    bed = looked.bed
+    assert bed.rollsafe("plan", "--nodes", "jira3", "--out", "plan.json").exit == 0
+    other = bed.rollsafe("run", "--plan", "plan.json", "--nodes", "jira1")
+    assert other.exit == 10, other.text
+    assert "jira3" in other.finished["message"]
+    bed.write_inventory(policy={"soak": "2s"})
+    changed = bed.rollsafe("run", "--plan", "plan.json")
+    assert changed.exit == 10, changed.text
+    assert "policy" in changed.finished["message"]
+
+
+@pytest.mark.parametrize("where", ["plan", "writes"])
+def test_a_plan_that_was_edited_is_2(looked: Looked, where: str) -> None:
+    bed = looked.bed
+    assert bed.rollsafe("plan", "--nodes", "jira3", "--out", "plan.json").exit == 0
+    path = bed.folder / "plan.json"
+    content = json.loads(path.read_text())
+    if where == "plan":
+        content["plan"]["policy"]["soak_s"] = 0.0
+    else:
+        content["writes"][0]["found"]["admin"] = "drain"
+    path.write_text(json.dumps(content))
+    result = bed.rollsafe("run", "--plan", "plan.json")
+    assert result.exit == 2, result.text
+    assert "was changed after it was made" in result.finished["message"]
+
+
+def test_the_run_of_a_plan_writes_what_the_plan_says_in_its_order(fresh_bed: Testbed) -> None:
+    bed = fresh_bed
+    drain(bed, "jira3")
+    wishes = {"services": {"scim": {"min_ready": 1}, "web": {"min_ready": 1}}}
+    bed.write_inventory(**wishes)
+    plan = bed.rollsafe("plan", "--nodes", "jira2,jira3", "--out", "plan.json")
+    assert plan.exit == 0, plan.text
+    run = bed.rollsafe("run", "--plan", str(Path("plan.json")))
+    assert run.exit == 0, run.text
+    planned: list[Write] = [(w["node"], w["service"], w["endpoint"], w["wanted"]) for w in shown(plan)["writes"]]
+    assert made(run) == planned
+    assert [bed.node(name).restarts for name in ("jira1", "jira2", "jira3")] == [0, 1, 1]
+    assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira3"} == {"drain"}
+
+
+def made(run: Result) -> list[Write]:
+    """Every write of a run, in the order of its intents."""
+    events = [event for event in run.events if event["type"] == "write.intent"]
+    return [(e["node"], e["service"], e["endpoint"], e.get("to") or e["data"]["to"]) for e in events]
