@@ -23,7 +23,7 @@ def account_of(
     `samples` are drawn beneath the nodes; `origin_s` is the moment of their clock when the run's own was 0 (None:
     the probes are taken to have been stopped when the run ended).
     """
-    fold = _Fold()
+    fold = Fold()
     for record in records:
         fold.add(record)
     taken = list(samples)
@@ -34,7 +34,9 @@ def account_of(
     return fold.end()
 
 
-class _Fold:
+class Fold:
+    """The fold under way: records in, an account out."""
+
     def __init__(self) -> None:
         self.account = Account()
         self.now_s = 0.0
@@ -44,6 +46,7 @@ class _Fold:
         self._last_gate: dict[tuple[str, str], Gate] = {}
 
     def add(self, record: Record) -> None:
+        """One record, in order."""
         at_s = record.at_s + self._shift_s
         if at_s < self.now_s - 1.0 and record.type == "run.started":
             self._shift_s = self.now_s - record.at_s
@@ -55,10 +58,12 @@ class _Fold:
                 handle(self, record)
 
     def sample(self, sample: ProbeSample, origin_s: float) -> None:
+        """One sample, on a clock that showed `origin_s` when the run began."""
         self._point(f"{sample.service} {sample.name}".strip(), sample.at_s - origin_s, sample.good, sample.latency_s)
         self._late(sample.started_s - sample.at_s)
 
     def end(self) -> Account:
+        """The account of all that was added."""
         account = self.account
         account.duration_s = max(account.duration_s, self.now_s)
         for node in account.nodes.values():
@@ -275,27 +280,27 @@ def _rows(found: object) -> list[dict[str, str]]:
     return [{str(key): clean(value) for key, value in one.items() if value is not None} for one in maps]
 
 
-_HANDLERS: dict[str, Callable[[_Fold, Record], None]] = {
-    "run.started": _Fold.started,
-    "gate.checked": _Fold.gate,
-    "node.started": _Fold.node_started,
-    "step.started": _Fold.step_started,
-    "step.waiting": _Fold.step_waiting,
-    "step.finished": _Fold.step_finished,
-    "restart.intent": _Fold.restart_intent,
-    "restart.done": _Fold.restart_done,
-    "restart.failed": _Fold.restart_failed,
-    "node.finished": _Fold.node_finished,
-    "write.intent": _Fold.write_intent,
-    "write.done": _Fold.write_done,
-    "write.failed": _Fold.write_failed,
-    "probe.failed": _Fold.probe_failed,
-    "probe.recovered": _Fold.probe_recovered,
-    "probe.samples": _Fold.probe_samples,
-    "signal": _Fold.note,
-    "warning": _Fold.note,
-    "hold": _Fold.note,
-    "run.stopping": _Fold.note,
-    "claim.lost": _Fold.note,
-    "run.finished": _Fold.finished,
+_HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
+    "run.started": Fold.started,
+    "gate.checked": Fold.gate,
+    "node.started": Fold.node_started,
+    "step.started": Fold.step_started,
+    "step.waiting": Fold.step_waiting,
+    "step.finished": Fold.step_finished,
+    "restart.intent": Fold.restart_intent,
+    "restart.done": Fold.restart_done,
+    "restart.failed": Fold.restart_failed,
+    "node.finished": Fold.node_finished,
+    "write.intent": Fold.write_intent,
+    "write.done": Fold.write_done,
+    "write.failed": Fold.write_failed,
+    "probe.failed": Fold.probe_failed,
+    "probe.recovered": Fold.probe_recovered,
+    "probe.samples": Fold.probe_samples,
+    "signal": Fold.note,
+    "warning": Fold.note,
+    "hold": Fold.note,
+    "run.stopping": Fold.note,
+    "claim.lost": Fold.note,
+    "run.finished": Fold.finished,
 }

@@ -1,0 +1,100 @@
+"""Notifications through Apprise (extra `rollsafe[notify]`): start, hold, stop, node out, done.
+
+They leave from a thread of their own: a notification service that is dead, slow or wrong never delays a run, and its
+address, which often is a secret, is never told.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from rollsafe.errors import InvalidInput
+from rollsafe.model.record import Record
+from rollsafe.reporting.closing import closing_lines
+from rollsafe.reporting.sentences import sentence
+from rollsafe.reporting.words import text
+
+MOST_WAITING = 50
+LAST_S = 3.0  # the longest that the end of a run waits for what is still to be sent
+REPEAT_S = 300.0  # a hold that goes on is told again after so long
+
+Send = Callable[[str, str, str], bool]  # title, body, kind (info, success, warning, failure)
+
+
+class Notifier:
+    """A Listener that sends what a person away from the screen wants to know."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._cluster = ""
+        self._told: dict[str, float] = {}
+        self._queue: queue.Queue[tuple[str, str, str] | None] = queue.Queue(MOST_WAITING)
+        self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
+        self._thread.start()
+        self.failed = 0
+
+    @classmethod
+    def to(cls, addresses: Sequence[str]) -> "Notifier":
+        """One for Apprise addresses. Raises InvalidInput where the extra is missing or an address makes no sense."""
+        try:
+            import apprise  # noqa: PLC0415 - an extra, and heavy
+        except ImportError as error:
+            raise InvalidInput(["notify: needs Apprise; install it: pip install 'rollsafe[notify]'"]) from error
+        logging.getLogger("apprise").propagate = False  # its warnings quote addresses, and most hold a token
+        logging.getLogger("apprise").addHandler(logging.NullHandler())
+        service = apprise.Apprise()
+        for place, address in enumerate(addresses):
+            if not service.add(address):  # the address itself is not told
+                raise InvalidInput([f"notify[{place}]: is no address that Apprise knows"])
+
+        def send(title: str, body: str, kind: str) -> bool:
+            return bool(service.notify(title=title, body=body, notify_type=apprise.NotifyType(kind)))
+
+        return cls(send)
+
+    def hear(self, record: Record) -> None:
+        """Queue a message, where the record is worth one."""
+        with contextlib.suppress(Exception):
+            message = self._message(record)
+            if message is not None:
+                self._queue.put_nowait(message)
+
+    def close(self) -> None:
+        """Wait for what is still to be sent, at most three seconds."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+        self._thread.join(LAST_S)
+
+    def _message(self, record: Record) -> tuple[str, str, str] | None:
+        if record.type == "run.started":
+            self._cluster = text(record.data, "cluster")
+            return f"rollsafe {self._cluster}: started", sentence(record), "info"
+        if record.type == "run.finished":
+            outcome = text(record.data, "outcome")
+            kind = {"done": "success", "node-out": "failure", "unknown": "failure"}.get(outcome, "warning")
+            return f"rollsafe {self._cluster}: {outcome}", "\n".join(closing_lines(record)).strip(), kind
+        held = record.type in ("hold", "run.stopping", "claim.lost") or (
+            record.type == "gate.checked" and not record.data.get("allowed")
+        )
+        if held and self._news(record):
+            word = "stops" if record.type == "run.stopping" else "holds"
+            return f"rollsafe {self._cluster}: {word}", sentence(record), "warning"
+        return None
+
+    def _news(self, record: Record) -> bool:
+        key = f"{record.type} {record.node} {text(record.data, 'gate')}"
+        before = self._told.get(key)
+        if before is not None and record.at_s - before < REPEAT_S:
+            return False
+        self._told[key] = record.at_s
+        return True
+
+    def _work(self) -> None:
+        while (message := self._queue.get()) is not None:
+            try:
+                sent = self._send(*message)
+            except Exception:  # noqa: BLE001 - a dead service is no event of the run
+                sent = False
+            self.failed += not sent

@@ -1,0 +1,160 @@
+"""Metrics, notifications and traces: true numbers, and no outside service that can disturb or delay a run."""
+
+import json
+import re
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from rollsafe.errors import InvalidInput
+from rollsafe.reporting.metrics import Metrics, MetricsPort
+from rollsafe.reporting.notify import Notifier
+from rollsafe.reporting.otel import Tracer
+from tests.reporting import stories
+
+
+def heard(listener, records):
+    for record in records:
+        listener.hear(record)
+    return listener
+
+
+def test_metrics_hold_the_run_s_numbers(tmp_path):
+    file = tmp_path / "rollsafe.prom"
+    metrics = heard(Metrics(file), stories.node_out())
+    metrics.close()
+    text = file.read_text()
+    assert 'rollsafe_run_outcome{cluster="jira-prod",outcome="node-out"} 1\n' in text
+    assert 'rollsafe_run_exit_code{cluster="jira-prod"} 30\n' in text
+    assert 'rollsafe_node_left_out{cluster="jira-prod",node="jira2"} 1\n' in text
+    assert 'rollsafe_probes_failed{cluster="jira-prod",service="scim"} 2\n' in text
+    assert 'rollsafe_node_phase_seconds{cluster="jira-prod",node="jira1",phase="restart"} 9\n' in text
+    assert metrics.problem == ""
+    line = re.compile(r'^(# (HELP|TYPE) rollsafe_\w+ .+|rollsafe_\w+\{(\w+="([^"\\\n]|\\.)*",?)+\} -?[0-9.e+-]+)$')
+    assert all(line.match(one) for one in text.splitlines())
+
+
+def test_a_label_can_t_break_the_format():
+    story = stories.Story(['a"b\\c'])
+    story.begin()
+    assert 'node="a\\"b\\\\c"' in heard(Metrics(), story.records).text()
+
+
+def test_a_metrics_file_that_can_t_be_written_is_told_and_raises_nothing(tmp_path):
+    metrics = heard(Metrics(tmp_path / "missing" / "x.prom"), stories.good_run(1))
+    assert "No such file" in metrics.problem
+
+
+def test_the_port_serves_metrics_on_this_machine_only():
+    port = MetricsPort(heard(Metrics(), stories.good_run(1)), 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port.port}/metrics", timeout=5) as answer:
+            assert b"rollsafe_run_active" in answer.read()
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(f"http://127.0.0.1:{port.port}/other", timeout=5)
+        error.value.close()
+        with pytest.raises(InvalidInput, match="can't be had"):
+            MetricsPort(Metrics(), port.port)
+    finally:
+        port.close()
+
+
+def test_start_stop_node_out_and_the_mend_are_sent():
+    sent = []
+    notifier = heard(Notifier(lambda *message: not sent.append(message)), stories.node_out())
+    notifier.close()
+    assert [title for title, _, _ in sent] == ["rollsafe jira-prod: started", "rollsafe jira-prod: node-out"]
+    assert "rollsafe recover -i inventory.yml" in sent[-1][1]
+    assert sent[-1][2] == "failure"
+    stopped = []
+    heard(Notifier(lambda *message: not stopped.append(message)), stories.signalled()).close()
+    assert [title.split(": ")[1] for title, _, _ in stopped] == ["started", "stops", "stopped"]
+
+
+def test_a_service_that_hangs_or_fails_delays_nobody(monkeypatch):
+    monkeypatch.setattr("rollsafe.reporting.notify.LAST_S", 0.2)
+    release = threading.Event()
+    began = time.monotonic()
+    hanging = heard(Notifier(lambda *_: release.wait(20)), stories.good_run(30) * 5)
+    hanging.close()
+    assert time.monotonic() - began < 3
+    release.set()
+
+    def broken(*_):
+        raise OSError("dead")
+
+    failing = heard(Notifier(broken), stories.good_run(1))
+    failing._queue.put(None)
+    failing._thread.join(5)
+    assert failing.failed == 2
+
+
+class Inbox(BaseHTTPRequestHandler):
+    """A web hook's other end."""
+
+    def do_POST(self):
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+# Apprise imports modules of the standard library that Python 3.13 drops; it copes without them.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_apprise_really_delivers():
+    pytest.importorskip("apprise", reason="the extra rollsafe[notify] is not installed")
+    server = HTTPServer(("127.0.0.1", 0), Inbox)
+    server.got = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        notifier = heard(Notifier.to([f"json://127.0.0.1:{server.server_port}/"]), stories.node_out())
+        notifier.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+    assert [one["type"] for one in server.got] == ["info", "failure"]
+    assert "rollsafe recover" in server.got[-1]["message"]
+
+
+# Apprise imports modules of the standard library that Python 3.13 drops; it copes without them.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_an_address_that_makes_no_sense_is_refused_and_not_told():
+    pytest.importorskip("apprise", reason="the extra rollsafe[notify] is not installed")
+    with pytest.raises(InvalidInput) as error:
+        Notifier.to(["nonsense-canary"])
+    assert "notify[0]" in str(error.value)
+    assert "canary" not in str(error.value)
+
+
+def test_spans_are_nested_timed_and_judged():
+    pytest.importorskip("opentelemetry.sdk", reason="the extra rollsafe[otel] is not installed")
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - an extra
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    heard(Tracer(provider), stories.node_out()).close()
+    spans = {span.name: span for span in kept.get_finished_spans()}
+    run, node = spans["rollsafe run"], spans["node jira2"]
+    assert node.parent.span_id == run.context.span_id
+    assert not node.status.is_ok
+    assert spans["node jira1"].status.is_ok
+    restarts = [span for span in kept.get_finished_spans() if span.name == "restart"]
+    assert len(restarts) == 2
+    assert (restarts[0].end_time - restarts[0].start_time) / 1e9 == pytest.approx(9.0)
+
+
+def test_a_missing_extra_is_a_sentence_at_the_start(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "apprise", None)
+    with pytest.raises(InvalidInput, match=r"rollsafe\[notify\]"):
+        Notifier.to(["json://x"])
