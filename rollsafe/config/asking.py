@@ -3,6 +3,7 @@
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from rollsafe.config.context import Context
 from rollsafe.config.inventory import Service
@@ -181,7 +182,8 @@ def _probe(
     token = context.secret((*path, "token"), probe.token)
     if url is None:
         return []
-    if url.startswith("http://") and (token or (asked and asked.token)):
+    at_home = urlsplit(url).hostname in ("localhost", "::1") or (urlsplit(url).hostname or "").startswith("127.")
+    if url.startswith("http://") and not at_home and (token or (asked and asked.token)):
         context.problems.warn((*path, key), "sends the token unencrypted: use https://")
     made = ProbeSettings(
         service=service,

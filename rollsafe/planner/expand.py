@@ -95,7 +95,8 @@ def estimate_s(plan: Plan, start_s: float) -> float:
     """The expected time of one node: what is unavoidable, plus the product's typical start."""
     drains = sum(min(LONE_REQUEST_S, s.timeout_s) for s in plan.services)
     policy = plan.policy
-    return drains + COMMAND_S + start_s + policy.healthy_for_s + CHECK_S + policy.soak_s
+    limit_s = min((n.start_timeout_s for n in plan.nodes), default=start_s)
+    return drains + min(COMMAND_S, limit_s) + min(start_s, limit_s) + policy.healthy_for_s + CHECK_S + policy.soak_s
 
 
 def longest_node_s(plan: Plan) -> float:
