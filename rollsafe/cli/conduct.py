@@ -225,7 +225,7 @@ class Conductor:
     def _finish_outputs(self, log: RunLog) -> None:
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
-            from rollsafe.reporting.files import ReportPaths, write_reports  # noqa: PLC0415 - Jinja2 only where asked
+            from rollsafe.reporting.reports import ReportPaths, write_reports  # noqa: PLC0415 - Jinja2 only where asked
 
             paths = ReportPaths(options.html, options.markdown, options.junit, options.json)
             samples = self.assembled.watch.stop()

@@ -49,7 +49,12 @@ def run(session: Session, plan: Plan, now: Readings, mode: str = "run") -> Endin
 
 
 def _run(session: Session, plan: Plan, now: Readings) -> Ending:
+    standing = _look_for_claims(session, now)
+    if standing is not None:
+        return standing
     fine = preflight.check(session.world, plan, now, session.log, session.clock)
+    if session.orders.order:
+        return Ending("stopped", 20, "stopped before anything was begun: nothing was touched")
     keeper = _claim(session, now)
     if isinstance(keeper, Ending):
         return keeper
@@ -65,6 +70,9 @@ def ready(session: Session, plan: Plan, now: Readings) -> Ending:
 
 
 def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
+    standing = _look_for_claims(session, now)
+    if standing is not None:
+        return standing
     preflight.reach(session.world, plan)
     keeper = _claim(session, now)
     if isinstance(keeper, Ending):
@@ -209,6 +217,22 @@ def _claim(session: Session, now: Readings) -> ClaimKeeper | Ending:
         if session.clock.at_s() >= deadline_s or session.orders.order:
             return _met(session, blocked, now)
         session.log.write("step.waiting", _waiting(blocked, deadline_s - session.clock.at_s()), node=blocked.node)
+        session.clock.sleep(LOCK_LOOK_EVERY_S)
+
+
+def _look_for_claims(session: Session, now: Readings) -> Ending | None:
+    """Is the cluster claimed already? Asked before the gates: what a dead run left out would close them, and the
+    operator must hear of the run, not of its traces."""
+    deadline_s = session.clock.at_s() + session.wait_for_lock_s
+    while True:
+        standing = takeover.read_copies(session.world).records
+        if not standing:
+            return None
+        node, record = next(iter(standing.items()))
+        left_s = deadline_s - session.clock.at_s()
+        if left_s <= 0 or session.orders.order:
+            return _met(session, Blocked(node, record), now)
+        session.log.write("step.waiting", _waiting(Blocked(node, record), left_s), node=node)
         session.clock.sleep(LOCK_LOOK_EVERY_S)
 
 
