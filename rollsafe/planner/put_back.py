@@ -61,7 +61,8 @@ def lacking(hand: NodeState, member: Member, now: Readings) -> str:
         return ""
     if seat.admin is not found.admin:
         return f"it reads {seat.admin.value}, and was found {found.admin.value}"
-    if found.admin is AdminState.READY and not serves(seat) and hand.stopped:
+    coming = seat.check is Check.RISING  # a node that was never stopped only has to pass the check that maint reset
+    if found.admin is AdminState.READY and (coming or (hand.stopped and not serves(seat))):
         return f"the balancer's own check says {seat.check.value} ({seat.raw})"
     return ""
 
