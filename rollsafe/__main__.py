@@ -5,7 +5,7 @@ import sys
 
 def main() -> None:
     """Run the command line and end the process with its exit code (see the contract in README: Exit codes)."""
-    from rollsafe.cli.app import run_command_line  # noqa: PLC0415 - keeps `import rollsafe.__main__` free of typer
+    from rollsafe.cli.app import run_command_line
 
     sys.exit(run_command_line(sys.argv[1:]))
 

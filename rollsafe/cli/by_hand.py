@@ -8,6 +8,8 @@ from rollsafe.cli.rolling import Rolling
 from rollsafe.engine import session
 from rollsafe.engine.session import is_drained
 from rollsafe.errors import Refused
+from rollsafe.model.plan import Plan
+from rollsafe.planner.readings import Readings
 
 QUESTIONS = {
     "drain": "Take {node} of {cluster} out of service?",
@@ -23,8 +25,8 @@ def by_hand(options: Options, mode: str, node: str, *, yes: bool) -> int:
     try:
         plan, now = rolling.survey()
         plan = replace(plan, policy=replace(plan.policy, soak_s=0.0))
-        if mode == "restart" and (why := is_drained(plan, now, node)):
-            raise Refused(f"nothing was touched: {node} is not drained: {why}. First: rollsafe drain {node}")
+        if mode == "restart":
+            refuse_in_service(plan, now, node)
         ask_or_refuse(QUESTIONS[mode].format(node=node, cluster=plan.cluster), yes=yes)
     except Refused as error:
         return conductor.refuse(error)
@@ -32,3 +34,10 @@ def by_hand(options: Options, mode: str, node: str, *, yes: bool) -> int:
     if mode == "ready":
         return conductor.conduct(log, lambda s: session.ready(s, plan, now))
     return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))
+
+
+def refuse_in_service(plan: Plan, now: Readings, node: str) -> None:
+    """A node that still serves is not restarted by hand. Raises Refused."""
+    why = is_drained(plan, now, node)
+    if why:
+        raise Refused(f"nothing was touched: {node} is not drained: {why}. First: rollsafe drain {node}")

@@ -125,7 +125,7 @@ def _journal(cluster: Cluster) -> Iterator[Item]:
 
 
 def _journal_that_is(file: Path, cluster: Cluster) -> Item:
-    from rollsafe.journal.store import open_store  # noqa: PLC0415 - sqlite3 only where there is something to read
+    from rollsafe.journal.store import open_store
 
     if not os.access(file, os.W_OK):
         return Item("journal", str(file), Answer.NO, "this user may not write to it: change its rights")

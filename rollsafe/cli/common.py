@@ -120,6 +120,6 @@ def colours(no_color: bool) -> bool:
 
 def begin(verbose: int = 0, log_file: Path | None = None) -> None:
     """Set up logging. Raises InvalidInput where the log file can't be opened."""
-    from rollsafe.cli.logs import set_up_logging  # noqa: PLC0415 - `--help` has no use for logging
+    from rollsafe.cli.logs import set_up_logging
 
     set_up_logging(verbose, log_file)

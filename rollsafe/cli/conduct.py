@@ -192,7 +192,7 @@ class Conductor:
         return self.assembled.watch.summaries()
 
     def _make_listeners(self) -> list[Listener]:
-        from rollsafe.reporting.jsonl import JsonLines  # noqa: PLC0415 - only what is asked for is imported
+        from rollsafe.reporting.jsonl import JsonLines
 
         listeners: list[Listener] = [_Keeper(self._kept)]
         if self.options.output is Output.JSON:
@@ -209,14 +209,14 @@ class Conductor:
 
     def _text_listener(self) -> Listener:
         if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
-            from rich.console import Console  # noqa: PLC0415 - rich only on a terminal
+            from rich.console import Console
 
-            from rollsafe.reporting.live import LiveView  # noqa: PLC0415 - rich only on a terminal
+            from rollsafe.reporting.live import LiveView
 
             live = LiveView(Console(no_color=not colours(self.options.no_color)), self.clock)
             self._closers.append(live.close)
             return live
-        from rollsafe.reporting.lines import PlainLines  # noqa: PLC0415 - only what is asked for is imported
+        from rollsafe.reporting.lines import PlainLines
 
         lines = PlainLines(sys.stdout, verbose=self.options.verbose > 0)
         self._closers.append(lines.close)
@@ -225,7 +225,7 @@ class Conductor:
     def _finish_outputs(self, log: RunLog) -> None:
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
-            from rollsafe.reporting.reports import ReportPaths, write_reports  # noqa: PLC0415 - Jinja2 only where asked
+            from rollsafe.reporting.reports import ReportPaths, write_reports
 
             paths = ReportPaths(options.html, options.markdown, options.junit, options.json)
             samples = self.assembled.watch.stop()

@@ -61,7 +61,7 @@ def demo(
       rollsafe demo --fault scim-dead
       rollsafe demo --keep
     """
-    from rollsafe.lab.cluster import Lab  # noqa: PLC0415 - `--help` has no use for SSH and sockets
+    from rollsafe.lab.cluster import Lab
 
     folder = Path(tempfile.mkdtemp(prefix="rollsafe-demo-"))
     code = ExitCode.DEFECT
@@ -112,7 +112,7 @@ class Story:
         leash = [sys.executable, "-m", "rollsafe.lab.leash", str(self._lab.leash_path)]
         # A session of its own, so that a Ctrl-C reaches the run once: handed on from here.
         pipe = subprocess.PIPE if self._json else None
-        child = subprocess.Popen([*leash, *program], stdout=pipe, text=True, start_new_session=True)  # noqa: S603 - ours
+        child = subprocess.Popen([*leash, *program], stdout=pipe, text=True, start_new_session=True)  # noqa: S603 - our own words only
         with child, _handing_on(child):
             for text in child.stdout or ():
                 self._relay(text)
@@ -150,7 +150,7 @@ class Story:
             self.say("This cluster goes now, and there is nothing to mend. With --keep it stays, and you can mend it.")
 
     def _end_json(self, seen: "Summary") -> None:
-        from dataclasses import asdict  # noqa: PLC0415 - only here
+        from dataclasses import asdict
 
         last = self._last
         if last:

@@ -17,6 +17,6 @@ def doctor(
     Example: rollsafe doctor -i inventory.yml
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.checkup import Checkup  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.cli.checkup import Checkup
 
     return Checkup(inventory, playbook).show(as_json=output is Output.JSON, no_color=no_color)

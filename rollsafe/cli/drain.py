@@ -24,8 +24,8 @@ def drain(
     Example: rollsafe drain jira1 -i inventory.yml
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.by_hand import by_hand  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.cli.conduct import Options  # noqa: PLC0415
+    from rollsafe.cli.by_hand import by_hand
+    from rollsafe.cli.conduct import Options
 
     options = Options(inventory, output, verbose, no_color, reason, None, events)
     return by_hand(options, "drain", node, yes=yes)

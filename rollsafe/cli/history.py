@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def history(inventory: list[Path] | None) -> "Store":
     """The store, not opened yet. Raises InvalidInput for an inventory that was named and does not hold."""
-    from rollsafe.journal.store import open_store  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.journal.store import open_store
 
     return open_store(_state(inventory))
 
@@ -22,7 +22,7 @@ def _state(inventory: list[Path] | None) -> str | None:
     named = bool(inventory or os.environ.get("ROLLSAFE_INVENTORY"))
     if not named and not Path("inventory.yml").exists():
         return None
-    from rollsafe.config.load import load_inventory  # noqa: PLC0415 - pydantic and YAML, only where there is something
+    from rollsafe.config.load import load_inventory
 
     try:
         return load_inventory(inventory_paths(inventory)).cluster.state

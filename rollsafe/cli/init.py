@@ -37,8 +37,8 @@ def init(
 
     Example: rollsafe init --from haproxy://10.0.0.5:9999 -f inventory.yml
     """
-    from rollsafe.config.first import compose  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - the same
+    from rollsafe.config.first import compose
+    from rollsafe.errors import InvalidInput
 
     if output_file.exists():
         raise InvalidInput([f"{output_file} exists and is kept: name another with -f FILE, or move it away"])
@@ -57,7 +57,7 @@ def init(
 
 
 def _from_questions() -> "First":
-    from rollsafe.config.first import First, FirstService  # noqa: PLC0415 - see init
+    from rollsafe.config.first import First, FirstService
 
     cluster, product = _cluster_and_product()
     nodes = _ask_nodes()
@@ -80,8 +80,8 @@ def _from_questions() -> "First":
 
 
 def _from_haproxy(source: str) -> "First":
-    from rollsafe.config.first import First, FirstService  # noqa: PLC0415 - see init
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - the same
+    from rollsafe.config.first import First, FirstService
+    from rollsafe.errors import InvalidInput
 
     endpoint = _endpoint_of(source)
     pools = _read_pools(endpoint)
@@ -143,8 +143,8 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _cluster_and_product() -> tuple[str, str]:
-    from rollsafe.config.presets import PRODUCTS  # noqa: PLC0415 - see init
-    from rollsafe.config.units import name  # noqa: PLC0415 - the same
+    from rollsafe.config.presets import PRODUCTS
+    from rollsafe.config.units import name
 
     product = _ask(f"Product ({', '.join(PRODUCTS)})", "jira", _one_of(tuple(PRODUCTS)))
     return _ask("Name of the cluster", f"{product}-prod", name), product
@@ -164,7 +164,7 @@ def _ask_nodes() -> dict[str, str]:
 
 def _nodes(answer: str) -> dict[str, str]:
     """`jira1=10.0.0.11, jira2=10.0.0.12`; a host alone names the node too. Raises ValueError."""
-    from rollsafe.config import units  # noqa: PLC0415 - see init
+    from rollsafe.config import units
 
     nodes: dict[str, str] = {}
     for part in answer.split(","):
@@ -176,7 +176,7 @@ def _nodes(answer: str) -> dict[str, str]:
 
 
 def _ssh_and_unit(product: str) -> tuple[str, str]:
-    from rollsafe.config.presets import PRODUCTS  # noqa: PLC0415 - see init
+    from rollsafe.config.presets import PRODUCTS
 
     user = _ask("Account on the nodes, for SSH", "rollsafe")
     return user, _ask("systemd unit of the application", PRODUCTS[product].unit or "app.service")
@@ -202,7 +202,7 @@ def _outside_of_scim() -> tuple[tuple[str, ...], str]:
 
 
 def _outside(text: str) -> str:
-    from rollsafe.config.reaching import http_url  # noqa: PLC0415 - see init
+    from rollsafe.config.reaching import http_url
 
     return _ask(text, "", lambda answer: http_url(answer) if answer else "")
 
@@ -223,7 +223,7 @@ def _port_number(text: str) -> str:
 
 
 def _endpoint_of(source: str) -> str:
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - see init
+    from rollsafe.errors import InvalidInput
 
     scheme, separator, rest = source.partition("://")
     if scheme == "haproxy" and separator:
@@ -237,7 +237,7 @@ def _endpoint_of(source: str) -> str:
 
 def _read_pools(endpoint: str) -> Pools:
     """Backends and their servers, by `show stat`. Raises InvalidInput: nothing was touched."""
-    import csv  # noqa: PLC0415 - see init
+    import csv
 
     pools: Pools = {}
     for row in csv.DictReader(_show_stat(endpoint).removeprefix("# ").splitlines()):
@@ -247,8 +247,8 @@ def _read_pools(endpoint: str) -> Pools:
 
 
 def _show_stat(endpoint: str) -> str:
-    from rollsafe.clock import SystemClock  # noqa: PLC0415 - the same
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - the same
+    from rollsafe.clock import SystemClock
+    from rollsafe.errors import InvalidInput
 
     clock = SystemClock()
     ends = clock.monotonic() + LIMIT_S
@@ -271,7 +271,7 @@ def _show_stat(endpoint: str) -> str:
 
 
 def _connected(endpoint: str) -> "socket.socket":
-    import socket  # noqa: PLC0415 - see init
+    import socket
 
     if endpoint.startswith("unix://"):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

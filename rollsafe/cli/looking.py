@@ -245,7 +245,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on one line."""
-    import json  # noqa: PLC0415 - only for machines
+    import json
 
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()

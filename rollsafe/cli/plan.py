@@ -33,7 +33,7 @@ def plan(
     Example: rollsafe plan -i inventory.yml --nodes jira1,jira2 --out plan.json
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.planning import Planning  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.cli.planning import Planning
 
     planning = Planning(inventory, playbook, common.node_names(nodes), until=until, accept_outage=accept_outage)
     try:

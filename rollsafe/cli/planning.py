@@ -93,7 +93,7 @@ class Planning:
         return told, not problems
 
     def _write(self, out: Path, told: Forecast) -> None:
-        from rollsafe.journal.codec import forecast_to_json, write_plan  # noqa: PLC0415 - only for --out
+        from rollsafe.journal.codec import forecast_to_json, write_plan
 
         details: Mapping[str, Any] = {
             key: value for key, value in forecast_to_json(told).items() if key not in ("plan", "writes")

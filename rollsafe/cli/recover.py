@@ -39,10 +39,10 @@ def recover(
     Example: rollsafe recover -i inventory.yml --yes
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.cli.rolling import duration_s  # noqa: PLC0415
-    from rollsafe.engine import session  # noqa: PLC0415
-    from rollsafe.errors import InvalidInput, Refused  # noqa: PLC0415
+    from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
+    from rollsafe.cli.rolling import duration_s
+    from rollsafe.engine import session
+    from rollsafe.errors import InvalidInput, Refused
 
     forgotten = frozenset(common.node_names(forget) or ())
     options = Options(

@@ -45,11 +45,11 @@ def rehearse(
     Example: rollsafe rehearse -i inventory.yml
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.in_rehearsal import Engine  # noqa: PLC0415
-    from rollsafe.clock import SystemClock  # noqa: PLC0415
-    from rollsafe.config.load import find_inventory, load_inventory  # noqa: PLC0415
-    from rollsafe.config.playbook import load_playbook  # noqa: PLC0415
-    from rollsafe.rehearsal.rehearse import Piece  # noqa: PLC0415
+    from rollsafe.cli.in_rehearsal import Engine
+    from rollsafe.clock import SystemClock
+    from rollsafe.config.load import find_inventory, load_inventory
+    from rollsafe.config.playbook import load_playbook
+    from rollsafe.rehearsal.rehearse import Piece
     from rollsafe.rehearsal.rehearse import rehearse as play
 
     clock = SystemClock()
@@ -61,7 +61,7 @@ def rehearse(
         report = play(piece, workers=_workers(), progress=progress)
     report.took_s = clock.monotonic() - began_s
     if output is Output.JSON:
-        import json  # noqa: PLC0415 - only for machines
+        import json
 
         typer.echo(json.dumps(report.as_data()))
     else:
@@ -70,7 +70,7 @@ def rehearse(
 
 
 def _workers() -> int:
-    import os  # noqa: PLC0415 - only for the work itself
+    import os
 
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, WORKERS_AT_MOST)
 
@@ -78,13 +78,13 @@ def _workers() -> int:
 @contextmanager
 def _progress(*, shown: bool) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on a terminal's stderr; nothing where there is none."""
-    import sys  # noqa: PLC0415 - as above
+    import sys
 
     if not shown or not sys.stderr.isatty():
         yield lambda _done, _of, _what: None
         return
-    from rich.console import Console  # noqa: PLC0415 - only for people
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     # No thread of its own: the work is shared with forked processes.
     with Progress(console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
@@ -98,9 +98,9 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int, str], None]]:
 
 
 def _show(report: "Report", *, colour: bool) -> None:
-    import sys  # noqa: PLC0415 - only for people
+    import sys
 
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     console = Console(file=sys.stdout, no_color=not colour, highlight=False, soft_wrap=True)
     console.print(f"Rehearsal of {report.cluster}: {report.points} windows in simulated time, seed {report.seed}")
@@ -111,8 +111,8 @@ def _show(report: "Report", *, colour: bool) -> None:
 
 
 def _points(report: "Report") -> "Table":
-    from rich import box  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
 
     table = Table(box=box.SIMPLE)
     table.add_column("what happens")

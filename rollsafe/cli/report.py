@@ -39,9 +39,9 @@ def report(
     Example: rollsafe report last --html window.html
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.history import history  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415
-    from rollsafe.reporting.reports import ReportPaths  # noqa: PLC0415
+    from rollsafe.cli.history import history
+    from rollsafe.errors import InvalidInput
+    from rollsafe.reporting.reports import ReportPaths
 
     paths = ReportPaths(html, markdown, junit, json)
     if problems := paths.problems():
@@ -61,11 +61,11 @@ def report(
 
 
 def _verify(store: "Store", name: str, output: Output) -> None:
-    from rollsafe.errors import JournalError  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.errors import JournalError
 
     answer = store.verify(name)
     if output is Output.JSON:
-        import json  # noqa: PLC0415 - only for machines
+        import json
 
         words = {"run": name, "ok": answer.ok, "first_bad_seq": answer.first_bad_seq, "reason": answer.reason}
         typer.echo(json.dumps(words))
@@ -80,8 +80,8 @@ def _verify(store: "Store", name: str, output: Output) -> None:
 
 
 def _export(store: "Store", name: str, file: Path) -> None:
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.reporting.reports import replace_file  # noqa: PLC0415
+    from rollsafe.errors import InvalidInput
+    from rollsafe.reporting.reports import replace_file
 
     lines = list(store.export(name))  # to its end: only then is the chain known to be whole
     try:
@@ -92,8 +92,8 @@ def _export(store: "Store", name: str, file: Path) -> None:
 
 
 def _write(store: "Store", name: str, paths: "ReportPaths") -> None:
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.reporting.reports import write_reports  # noqa: PLC0415
+    from rollsafe.errors import InvalidInput
+    from rollsafe.reporting.reports import write_reports
 
     if problems := write_reports(paths, list(store.records(name))):
         raise InvalidInput(problems)
@@ -102,9 +102,9 @@ def _write(store: "Store", name: str, paths: "ReportPaths") -> None:
 
 
 def _print(store: "Store", name: str, output: Output) -> None:
-    from rollsafe.reporting.fold import account_of  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.reporting.markdown import markdown  # noqa: PLC0415
-    from rollsafe.reporting.summary_json import summary_json  # noqa: PLC0415
+    from rollsafe.reporting.fold import account_of
+    from rollsafe.reporting.markdown import markdown
+    from rollsafe.reporting.summary_json import summary_json
 
     account = account_of(list(store.records(name)))
     typer.echo(summary_json(account, one_line=True) if output is Output.JSON else markdown(account), nl=False)

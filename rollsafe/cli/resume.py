@@ -29,8 +29,8 @@ def resume(
     Example: rollsafe resume -i inventory.yml --yes
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.conduct import Options  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.cli.resuming import resume_run  # noqa: PLC0415
+    from rollsafe.cli.conduct import Options
+    from rollsafe.cli.resuming import resume_run
 
     options = Options(inventory, output, verbose, no_color, reason, None, events, html, junit, markdown, json)
     return resume_run(options, run_id, take_over=take_over, yes=yes)

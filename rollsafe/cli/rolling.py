@@ -73,7 +73,7 @@ class Rolling:
 
 
 def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
-    from rollsafe.journal.codec import read_planned  # noqa: PLC0415 - only for --plan
+    from rollsafe.journal.codec import read_planned
 
     return read_planned(file)
 

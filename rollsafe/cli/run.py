@@ -46,9 +46,9 @@ def run(
     Example: rollsafe run -i inventory.yml --nodes jira1,jira2 --reason CHG0042 --html report.html
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.conduct import Options  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.cli.rolling import Rolling, duration_s  # noqa: PLC0415
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415
+    from rollsafe.cli.conduct import Options
+    from rollsafe.cli.rolling import Rolling, duration_s
+    from rollsafe.errors import InvalidInput
 
     if dry_run:
         raise InvalidInput(["run has no --dry-run: `rollsafe plan` asks the live cluster, and shows the exact writes"])

@@ -23,7 +23,7 @@ def runs(
     Example: rollsafe runs --limit 5
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.history import history  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.cli.history import history
 
     with history(inventory) as store:
         rows = store.runs(limit) if store.file.exists() else []
@@ -37,8 +37,8 @@ def runs(
 
 
 def _as_json(row: "RunRow") -> str:
-    import json  # noqa: PLC0415 - only for machines
-    from dataclasses import asdict  # noqa: PLC0415
+    import json
+    from dataclasses import asdict
 
     return json.dumps(asdict(row))
 

@@ -21,8 +21,8 @@ def schema(
     Example: rollsafe schema inventory > inventory.schema.json
     Then, as the first line of the inventory: # yaml-language-server: $schema=inventory.schema.json
     """
-    import json  # noqa: PLC0415 - `--help` needs none of it
+    import json
 
-    from rollsafe.config.schema import json_schema  # noqa: PLC0415 - the same
+    from rollsafe.config.schema import json_schema
 
     typer.echo(json.dumps(json_schema(kind.value), indent=2, ensure_ascii=False))

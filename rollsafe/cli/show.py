@@ -20,8 +20,8 @@ def show(
     Example: rollsafe show last
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.history import history  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415
+    from rollsafe.cli.history import history
+    from rollsafe.errors import InvalidInput
 
     with history(inventory) as store:
         if not store.file.exists():
@@ -29,12 +29,12 @@ def show(
         name = store.find(run)
         records = list(store.records(name))  # to its end: only then is it the whole story
         if output is Output.JSON:
-            from rollsafe.reporting.jsonl import as_json  # noqa: PLC0415 - only for machines
+            from rollsafe.reporting.jsonl import as_json
 
             for record in records:
                 typer.echo(as_json(record))
             return
-        from rollsafe.cli.story import story  # noqa: PLC0415 - only for people
+        from rollsafe.cli.story import story
 
         for line in story(store.row(name), _nodes(store.plan_json(name)), records, whole=verbose > 0):
             typer.echo(line)

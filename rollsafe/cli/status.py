@@ -23,7 +23,7 @@ def status(
     Example: rollsafe status -i inventory.yml --watch
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.watching import Watching  # noqa: PLC0415 - `--help` needs none of it
+    from rollsafe.cli.watching import Watching
 
     watching = Watching(inventory, as_json=output is Output.JSON, no_color=no_color)
     try:

@@ -24,11 +24,11 @@ def validate(
 
     Example: rollsafe validate -i base.yml -i production.yml --resolve-secrets
     """
-    from rollsafe.config.load import find_inventory, load_inventory  # noqa: PLC0415 - `--help` needs none of it
-    from rollsafe.config.playbook import load_playbook  # noqa: PLC0415 - the same
-    from rollsafe.config.references import check_references  # noqa: PLC0415 - the same
-    from rollsafe.config.secrets import resolve_all  # noqa: PLC0415 - the same
-    from rollsafe.errors import InvalidInput  # noqa: PLC0415 - the same
+    from rollsafe.config.load import find_inventory, load_inventory
+    from rollsafe.config.playbook import load_playbook
+    from rollsafe.config.references import check_references
+    from rollsafe.config.secrets import resolve_all
+    from rollsafe.errors import InvalidInput
 
     problems: list[str] = []
     loaded: Loaded | None = None
@@ -54,7 +54,7 @@ def validate(
 
 
 def _print_json(loaded: "Loaded | None", problems: list[str]) -> None:
-    import json  # noqa: PLC0415 - only where it is asked for
+    import json
 
     result: dict[str, Any] = {"type": "validated", "valid": not problems, "problems": problems}
     if loaded is not None:

@@ -154,7 +154,7 @@ class Watching:
         if self._json or not colours(self._no_color) or os.environ.get("TERM") in (None, "", "dumb"):
             yield _Blocks(self._print)
             return
-        from rich.live import Live  # noqa: PLC0415 - only on a terminal
+        from rich.live import Live
 
         with Live(auto_refresh=False, vertical_overflow="visible") as live:
             yield _Still(live, painter(self._no_color))
@@ -186,7 +186,7 @@ class _Still:
         self._live, self._paint = live, paint
 
     def show(self, shown: StatusShown) -> None:
-        from rich.text import Text  # noqa: PLC0415 - only on a terminal
+        from rich.text import Text
 
         lines = [*status_lines(shown, self._paint), "", shown.message, self._paint("Ctrl-C ends this.", "dim")]
         self._live.update(Text.from_ansi("\n".join(lines)), refresh=True)

@@ -183,7 +183,7 @@ def _known_driver(name: str) -> bool:
 
 
 def _plugins() -> tuple[str, ...]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - reads every installed package; rarely needed
+    from importlib.metadata import entry_points
 
     return tuple(point.name for point in entry_points(group=ENTRY_POINTS))
 

@@ -162,8 +162,8 @@ def _run(words: list[str], base: Path) -> tuple[int, bytes]:
 def _from_keyring(service: str, user: str) -> str:
     reference = f"keyring:{service}/{user}"
     try:
-        import keyring  # noqa: PLC0415 - an extra, slow to import
-        import keyring.errors  # noqa: PLC0415 - the same
+        import keyring
+        import keyring.errors
     except ImportError:
         raise InvalidInput([f"{reference}: needs the extra: pip install 'rollsafe[keyring]'"]) from None
     try:

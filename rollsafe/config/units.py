@@ -19,7 +19,7 @@ def seconds(text: object) -> float:
     """`500ms`, `90s`, `5m`, `1h30m` in seconds. Raises ValueError; a bare number names no unit."""
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
         # pydantic turns a ValueError into a problem, and lets a TypeError through.
-        raise ValueError(  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004 - every problem here is a ValueError
             'is no duration: write "500ms", "90s", "5m" or "1h30m"'
         )
     bare = str(text).strip()

@@ -165,7 +165,7 @@ class Store:
 
     def plan(self, run: str) -> Plan | None:
         """The plan that is stored with the run; None for a command by hand. Raises UnknownPlan for a newer one's."""
-        from rollsafe.journal.codec import plan_from_json  # noqa: PLC0415 - pydantic, which lists do without
+        from rollsafe.journal.codec import plan_from_json
 
         stored = self.plan_json(run)
         return None if stored is None else plan_from_json(stored, f"run {run} in {self.file}")
@@ -275,7 +275,7 @@ class Store:
 
 
 def _first_line(run: str, cluster: str, plan: Plan | None, who: Who, started: str) -> str:
-    from rollsafe.journal.codec import plan_digest, plan_to_json  # noqa: PLC0415 - pydantic, only where a run begins
+    from rollsafe.journal.codec import plan_digest, plan_to_json
 
     stored = {} if plan is None else {"plan": plan_to_json(plan), "plan_digest": plan_digest(plan)}
     first = {"run": run, "cluster": cluster, "started": started, "who": asdict(who), **stored}

@@ -131,7 +131,7 @@ def run_command(channel: paramiko.Channel, command: str, folder: Path, running: 
         running.add(child.pid)
         stdin = child.stdin
         _start(lambda: feed(channel, stdin))
-        outputs = [_start(lambda s=s, to=to: pump(s, to)) for s, to in _outputs(child, channel)]  # type: ignore[misc]
+        outputs = [_start(lambda s=s, to=to: pump(s, to)) for s, to in _outputs(child, channel)]  # type: ignore[misc]  # paramiko has no types for its subclasses
         status = child.wait()
         running.drop(child.pid)
         for output in outputs:
@@ -201,7 +201,7 @@ def serve_connection(sock: socket.socket, key: paramiko.PKey, door: Door) -> Non
             channels = [*(held for held in channels if not held.closed), channel]
             target = door.tunnels.pop(channel.get_id(), None)
             if target is not None:
-                _start(lambda c=channel, t=target: tunnel(c, t))  # type: ignore[misc]
+                _start(lambda c=channel, t=target: tunnel(c, t))  # type: ignore[misc]  # paramiko has no types for its subclasses
     except (paramiko.SSHException, OSError, EOFError):
         pass  # a client that is no SSH client, or went away
     finally:
@@ -218,7 +218,7 @@ def serve_door(listener: socket.socket, settings: SshdSettings, folder: Path, ru
             sock.close()
             continue
         door = Door(settings.authorized, folder, running)
-        _start(lambda s=sock, d=door: serve_connection(s, key, d))  # type: ignore[misc]
+        _start(lambda s=sock, d=door: serve_connection(s, key, d))  # type: ignore[misc]  # paramiko has no types for its subclasses
 
 
 def _start(work: Callable[[], object]) -> threading.Thread:
@@ -242,7 +242,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, terminated)
     for port, folder in settings.doors.values():
         listener = socket.create_server((settings.host, port))
-        _start(lambda li=listener, fo=folder: serve_door(li, settings, Path(fo), running))  # type: ignore[misc]
+        _start(lambda li=listener, fo=folder: serve_door(li, settings, Path(fo), running))  # type: ignore[misc]  # paramiko has no types for its subclasses
     threading.Event().wait()
     return 0
 

@@ -1,7 +1,7 @@
 """What `doctor` shows: a checklist, each entry ok, no, not read or not known, with the fix.
 
-The JSON object (`-o json`) has `type` "doctor"; `checks`, each with `topic`, `where`, `answer` (ok, no, unread, unknown)
-and `detail`, which names the fix where there is one; `outcome`, `exit_code`, `message`.
+The JSON object (`-o json`) has `type` "doctor"; `checks`, each with `topic`, `where`, `answer` (ok, no, unread,
+unknown) and `detail`, which names the fix where there is one; `outcome`, `exit_code`, `message`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -39,7 +39,7 @@ class Notifier:
     def to(cls, addresses: Sequence[str]) -> "Notifier":
         """One for Apprise addresses. Raises InvalidInput where the extra is missing or an address makes no sense."""
         try:
-            import apprise  # noqa: PLC0415 - an extra, and heavy
+            import apprise
         except ImportError as error:
             raise InvalidInput(["notify: needs Apprise; install it: pip install 'rollsafe[notify]'"]) from error
         logging.getLogger("apprise").propagate = False  # its warnings quote addresses, and most hold a token

@@ -63,7 +63,7 @@ class Tracer:
                 self._event(record)
 
     def _begin(self, name: str, parent: Any, record: Record, **more: str) -> Any:
-        from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - an extra
+        from opentelemetry.trace import set_span_in_context
 
         words = {"run": record.run, "node": record.node, "service": record.service, **more}
         attributes = {f"rollsafe.{key}": clean(value) for key, value in words.items() if value}
@@ -73,7 +73,7 @@ class Tracer:
     def _finish(self, span: Any, record: Record) -> None:
         if span is None:
             return
-        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - an extra
+        from opentelemetry.trace import Status, StatusCode
 
         span.set_attribute("rollsafe.outcome", text(record.data, "outcome"))
         if (out_s := number(record.data, "out_of_service_s")) is not None:
@@ -95,10 +95,10 @@ def _nanos(record: Record) -> int:
 
 def _otlp_provider() -> Any:
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise InvalidInput(["traces: need OpenTelemetry; install it: pip install 'rollsafe[otel]'"]) from error
     # No exit hook: it could hold up the end of a run for as long as a dead collector is tried again.

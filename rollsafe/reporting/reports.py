@@ -113,25 +113,25 @@ def _write_one(path: Path, render: Callable[[Account], str], account: Account) -
 
 
 def _html(account: Account) -> str:
-    from rollsafe.reporting.html import html  # noqa: PLC0415 - Jinja2 only where it is asked for
+    from rollsafe.reporting.html import html
 
     return html(account)
 
 
 def _markdown(account: Account) -> str:
-    from rollsafe.reporting.markdown import markdown  # noqa: PLC0415 - only where it is asked for
+    from rollsafe.reporting.markdown import markdown
 
     return markdown(account)
 
 
 def _junit(account: Account) -> str:
-    from rollsafe.reporting.junit import junit  # noqa: PLC0415 - only where it is asked for
+    from rollsafe.reporting.junit import junit
 
     return junit(account)
 
 
 def _json(account: Account) -> str:
-    from rollsafe.reporting.summary_json import summary_json  # noqa: PLC0415 - only where it is asked for
+    from rollsafe.reporting.summary_json import summary_json
 
     return summary_json(account)
 

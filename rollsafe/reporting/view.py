@@ -26,9 +26,9 @@ def people_view(
     """
     if no_color or verbose or environment.get("TERM", "") in ("", "dumb") or not _is_terminal(stream):
         return PlainLines(stream, verbose=verbose)
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for rich
+    from rich.console import Console
 
-    from rollsafe.reporting.live import LiveView  # noqa: PLC0415 - as above
+    from rollsafe.reporting.live import LiveView
 
     return LiveView(Console(file=stream, highlight=False, no_color=bool(environment.get("NO_COLOR"))), clock)
 

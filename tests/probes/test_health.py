@@ -223,7 +223,7 @@ def test_tcp_through_a_tunnel_that_breaks(server: Server, clock: SystemClock) ->
 
 
 def test_an_ssl_error_names_the_certificate() -> None:
-    from rollsafe.probes.failure import failure  # noqa: PLC0415 - only here
+    from rollsafe.probes.failure import failure
 
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_message = "self-signed certificate"

@@ -136,9 +136,9 @@ def test_an_address_that_makes_no_sense_is_refused_and_not_told():
 
 def test_spans_are_nested_timed_and_judged():
     pytest.importorskip("opentelemetry.sdk", reason="the extra rollsafe[otel] is not installed")
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - an extra
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     kept = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
