@@ -29,7 +29,7 @@ def by_hand(options: Options, mode: str, node: str, *, yes: bool) -> int:
             refuse_in_service(plan, now, node)
         ask_or_refuse(QUESTIONS[mode].format(node=node, cluster=plan.cluster), yes=yes)
     except Refused as error:
-        return conductor.refuse(error)
+        return conductor.refuse(error, mode)
     log = conductor.log(conductor.begin(plan))
     if mode == "ready":
         return conductor.conduct(log, lambda s: session.ready(s, plan, now))

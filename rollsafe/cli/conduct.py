@@ -143,11 +143,11 @@ class Conductor:
         self._finish_outputs(log)
         return endings[0].exit_code
 
-    def refuse(self, error: Refused) -> int:
+    def refuse(self, error: Refused, mode: str = "run") -> int:
         """A refusal before the plan could be made: told, recorded and reported like every other ending."""
         log = self.log(self.begin(None))
-        words = {"cluster": self.cluster.name, "mode": "run", "who": self.who.who, "host": self.who.host}
-        log.write("run.started", f"run of {self.cluster.name}", data={**words, "reason": self.who.reason})
+        words = {"cluster": self.cluster.name, "mode": mode, "who": self.who.who, "host": self.who.host}
+        log.write("run.started", f"{mode} of {self.cluster.name}", data={**words, "reason": self.who.reason})
         finish(log, self.run_clock, Ending("refused", 10, str(error)), ())
         self._finish_outputs(log)
         return 10

@@ -56,6 +56,6 @@ def recover(
     try:
         ask_or_refuse(f"Put back whatever a run left out of {conductor.cluster.name}?", yes=yes)
     except Refused as error:
-        return conductor.refuse(error)
+        return conductor.refuse(error, "recover")
     log = conductor.log(conductor.begin(None))
     return conductor.conduct(log, lambda s: session.recover(s, run_id=run_id, wait_s=wait_s, take_over=take_over))

@@ -26,9 +26,9 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
         ask_or_refuse(f"Go on with run {run} of {conductor.cluster.name}?", yes=yes)
     except (InvalidInput, JournalError) as error:
         text = f"run {run} is not whole on this machine: {error}. From any machine: {conductor.mend}"
-        return conductor.refuse(Refused(text))
+        return conductor.refuse(Refused(text), "resume")
     except Refused as error:
-        return conductor.refuse(error)
+        return conductor.refuse(error, "resume")
     conductor.run = run
     conductor.run_clock = RunClock(conductor.clock, records[-1].at_s if records else 0.0)
     journal = conductor.store().continue_run(run)

@@ -56,7 +56,7 @@ def _between_nodes(plan: Plan, state: RunState, now: Readings) -> Decision:
     for planned in plan.nodes:
         if planned.name not in state.nodes:
             return _begin(plan, state, now, planned.name)
-    return _last_look(plan, state, now)
+    return Finished() if state.mode in ("drain", "restart") else _last_look(plan, state, now)
 
 
 def _over(state: RunState) -> bool:

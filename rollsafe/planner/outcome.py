@@ -123,7 +123,9 @@ def _node(
     out = any(entry["node"] == name for entry in left_out)
     back_s = node.ready_s if node.ready_s is not None and not out else at_s
     out_of_service_s = round(back_s - node.out_s, 1) if node.out_s is not None else 0.0
-    if out:
+    if node.outcome == "drained":
+        outcome = "drained"
+    elif out:
         outcome = "left out"
     elif any(isinstance(now.member(m), Unread) for m in plan.members_of(name)):
         outcome = "unknown"
@@ -150,6 +152,11 @@ def _verdict(
     if state.halt is not None:
         begun = len(state.nodes)
         return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found:{why}{remedy}"
+    names = ", ".join(n.name for n in plan.nodes)
+    if state.mode == "drain":
+        return DONE, f"{names} is drained and out of service, because you said so. rollsafe ready {names} puts it back."
+    if state.mode == "ready":
+        return DONE, f"{names} is healthy, and in service on every endpoint."
     return (
         DONE,
         f"{len(plan.nodes)} of {len(plan.nodes)} nodes were restarted, are healthy, and are as they were found.",
