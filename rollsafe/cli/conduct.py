@@ -205,7 +205,30 @@ class Conductor:
             events = JsonLines.to_file(self.options.events)
             listeners.append(events)
             self._closers.append(events.close)
-        return listeners
+        return [*listeners, *self._outside_listeners()]
+
+    def _outside_listeners(self) -> list[Listener]:
+        """Those that tell other systems: notifications as the inventory says, metrics and traces as the environment."""
+        told: list[Listener] = []
+        if self.cluster.notify:
+            from rollsafe.reporting.notify import Notifier  # an optional extra
+
+            notifier = Notifier.to([address.reveal() for address in self.cluster.notify])
+            told.append(notifier)
+            self._closers.append(notifier.close)
+        if os.environ.get("ROLLSAFE_METRICS_FILE"):
+            from rollsafe.reporting.metrics import Metrics
+
+            metrics = Metrics(Path(os.environ["ROLLSAFE_METRICS_FILE"]))
+            told.append(metrics)
+            self._closers.append(metrics.close)
+        if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+            from rollsafe.reporting.otel import Tracer  # an optional extra
+
+            tracer = Tracer()
+            told.append(tracer)
+            self._closers.append(tracer.close)
+        return told
 
     def _text_listener(self) -> Listener:
         if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):

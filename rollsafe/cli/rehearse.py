@@ -133,7 +133,7 @@ def _sentences(report: "Report") -> Iterator[str]:
     yield f"  needed a person first (exit 30 or 40), and was as found after recover: {report.by_a_person}"
     yield f"  not as found: {report.not_as_found}"
     for need in sorted(report.needs.values(), key=lambda need: -need.points):
-        yield f"    {need.points:5} × exit {need.exit_code}: {need.why}"
+        yield f"    {need.points:5} x exit {need.exit_code}: {need.why}"
         yield f"          such as {need.example}"
 
 

@@ -152,12 +152,13 @@ def _verdict(
     if state.halt is not None:
         begun = len(state.nodes)
         return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found:{why}{remedy}"
+    return DONE, _done(plan, state.mode)
+
+
+def _done(plan: Plan, mode: str) -> str:
     names = ", ".join(n.name for n in plan.nodes)
-    if state.mode == "drain":
-        return DONE, f"{names} is drained and out of service, because you said so. rollsafe ready {names} puts it back."
-    if state.mode == "ready":
-        return DONE, f"{names} is healthy, and in service on every endpoint."
-    return (
-        DONE,
-        f"{len(plan.nodes)} of {len(plan.nodes)} nodes were restarted, are healthy, and are as they were found.",
-    )
+    if mode == "drain":
+        return f"{names} is drained and out of service, because you said so. rollsafe ready {names} puts it back."
+    if mode == "ready":
+        return f"{names} is healthy, and in service on every endpoint."
+    return f"{len(plan.nodes)} of {len(plan.nodes)} nodes were restarted, are healthy, and are as they were found."
