@@ -19,7 +19,8 @@ def set_up_logging(verbose: int = 0, log_file: Path | None = None) -> None:
     root.handlers.clear()
     root.setLevel(logging.DEBUG)
     for library in LIBRARIES:
-        logging.getLogger(library).setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+        # their errors reach the operator as ours, in a sentence; a traceback of theirs says nothing more at night
+        logging.getLogger(library).setLevel(logging.DEBUG if verbose > 1 else logging.CRITICAL)
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
     to_stderr.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
