@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.judge import nothing_touched, sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
 FAULTS = ["refuse", "hang", "reset"]
 
 

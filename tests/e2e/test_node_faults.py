@@ -6,7 +6,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
 
 
 def left_out_alone(bed: Testbed, finished: dict, node: str) -> None:

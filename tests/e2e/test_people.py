@@ -6,7 +6,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, nothing_touched, sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
 
 
 def drain_by_hand(bed: Testbed, node: str) -> None:

@@ -10,7 +10,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, sound, untouched
 from tests.testbed import Result, Running, Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
 
 BEFORE_THE_STOP = ("write.done", {"service": "web", "node": "jira1"})
 AFTER_THE_STOP = ("restart.done", {"node": "jira1"})
