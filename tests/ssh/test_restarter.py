@@ -1,6 +1,7 @@
 """Restarts over a real sshd: begun once, fenced by the claim, alive without the session, proved by identity."""
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -191,8 +192,9 @@ def test_a_restart_cut_off_is_told(claim: SshClaimFile, restarter: Make, tmp_pat
     made.begin(TOKEN)
     assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     inner = int((tmp_path / "pid").read_text())
+    os.kill(inner, signal.SIGSTOP)  # so that it can't write down how its child ended
     subprocess.run(["pkill", "-9", "-P", str(inner)], check=False)
-    os.kill(inner, 9)
+    os.kill(inner, signal.SIGKILL)
     reading = ended(made)
     assert reading.exit_status is None
     assert "cut off" in reading.output
