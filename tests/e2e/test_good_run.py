@@ -6,7 +6,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, nothing_touched, sound
 from tests.testbed import Result, Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
 
 
 def writes_of(plan: dict) -> list[tuple[str, str, str, str]]:
