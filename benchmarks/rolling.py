@@ -78,7 +78,7 @@ def unavoidable_s(bed: Testbed, events: list[dict], node: str) -> float:
 
 def rolling(folder: Path) -> tuple[Result, float, float]:
     """One run under load: what it left, seconds per node in all, seconds per node that were unavoidable."""
-    with Testbed(folder, nodes=NODES) as bed:
+    with Testbed(folder, nodes=NODES, overrides={"policy": {"poll": "250ms"}}) as bed:
         bed.stop_load()
         bed.start_load(web_clients=3, web_pause_s=0.3, slow_ms=400, sticky=False)
         result = bed.watched("run", "--yes")

@@ -7,6 +7,7 @@ from tests.e2e.judge import sound, untouched
 from tests.testbed import Testbed
 
 pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
+IMPATIENT = {"policy": {"start_timeout": "6s"}}
 
 
 def left_out_alone(bed: Testbed, finished: dict, node: str) -> None:
@@ -27,7 +28,8 @@ def left_out_alone(bed: Testbed, finished: dict, node: str) -> None:
         pytest.param({"flap_s": 0.6, "start_s": 0.5}, "healthy", id="health-that-flaps"),
     ],
 )
-def test_a_node_that_is_not_healthy_after_its_restart_stays_out(bed: Testbed, faults: dict, word: str) -> None:
+def test_a_node_that_is_not_healthy_after_its_restart_stays_out(make_bed: MakeBed, faults: dict, word: str) -> None:
+    bed = make_bed(overrides=IMPATIENT)
     bed.node("jira1").next_faults(**faults)
     result = bed.watched("run", "--yes")
     finished = sound(bed, result, 30)
@@ -36,7 +38,8 @@ def test_a_node_that_is_not_healthy_after_its_restart_stays_out(bed: Testbed, fa
     untouched(bed, "jira2", "jira3")
 
 
-def test_recover_puts_the_node_back_once_a_person_has_mended_it(bed: Testbed) -> None:
+def test_recover_puts_the_node_back_once_a_person_has_mended_it(make_bed: MakeBed) -> None:
+    bed = make_bed(overrides=IMPATIENT)
     node = bed.node("jira1")
     node.next_faults(never_up=True)
     bed.observer.start()

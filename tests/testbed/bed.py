@@ -28,13 +28,14 @@ from tests.testbed.sshd import Sshd, keygen
 
 ADMIN = 9990  # the relay's port; the observer looks at 9999 itself
 TENANT, TOKEN = "zbs848185728", "scim-canary-7f3a9c"
+# Short, and yet long enough for a busy machine: a gap of more than three polls makes a run observe everything anew.
 SHORT_POLICY = {
     "healthy_for": "1s",
     "soak": "1s",
-    "poll": "250ms",
-    "start_timeout": "8s",
-    "gate_timeout": "3s",
-    "put_back_timeout": "4s",
+    "poll": "500ms",
+    "start_timeout": "20s",
+    "gate_timeout": "5s",
+    "put_back_timeout": "6s",
 }
 
 
@@ -177,7 +178,7 @@ class Testbed:
             "cluster": "bed",
             "product": "jira",
             "nodes": nodes,
-            "ssh": {**ssh, "known_hosts": "known_hosts", "connect_timeout": "2s"},
+            "ssh": {**ssh, "known_hosts": "known_hosts", "connect_timeout": "3s"},
             "restart": {"sudo": False, "timeout": "6s"},
             "balancers": {"scim-lb": scim_lb, "web-lb": {"driver": "haproxy", "endpoints": [through_relay(self.web)]}},
             "services": {"scim": self._scim_service(), "web": self._web_service()},
@@ -284,6 +285,8 @@ class Testbed:
     def slow_scim(self, seconds: float) -> list[threading.Thread]:
         """A SCIM write of so many seconds in flight on each node (round robin; so only without other clients)."""
         threads = [threading.Thread(target=self._post, args=(seconds,), daemon=True) for _ in self.nodes]
+        for thread in threads:
+            self._stack.callback(thread.join, seconds + 15)
         flying = sum(seat.active for seat in self.scim[0].seats().values())
         for count, thread in enumerate(threads, flying + 1):
             thread.start()
@@ -293,8 +296,13 @@ class Testbed:
     def _post(self, seconds: float) -> None:
         connection = http.client.HTTPConnection(self.scim[0].address, timeout=seconds + 10)
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        connection.request("POST", f"/scim/{TENANT}/v2/Users?ms={seconds * 1000:.0f}", "{}", headers)
-        self.slow_answers.append(connection.getresponse().status)
+        try:
+            connection.request("POST", f"/scim/{TENANT}/v2/Users?ms={seconds * 1000:.0f}", "{}", headers)
+            self.slow_answers.append(connection.getresponse().status)
+        except (OSError, http.client.HTTPException):
+            self.slow_answers.append(0)
+        finally:
+            connection.close()
 
     # --- watching ---------------------------------------------------------------------------------------------------
 
