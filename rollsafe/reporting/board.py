@@ -100,7 +100,9 @@ class Board:
     def _end(self, nodes: object) -> None:
         for name, one in nodes.items() if isinstance(nodes, Mapping) else ():
             line = self.nodes.setdefault(clean(name, 40), NodeLine(clean(name, 40)))
-            line.status, line.result = _status(text(one, "outcome")), text(one, "outcome")
+            line.status = _status(text(one, "outcome"))
+            out_s = number(one, "out_of_service_s")
+            line.result = text(one, "outcome") + (f", {took(out_s)} out" if out_s else "")
             line.step, line.waits_for, line.until_s = "", "", None
 
     def _node(self, record: Record, line: NodeLine) -> None:

@@ -8,7 +8,7 @@ from rollsafe.model.record import Record
 from rollsafe.reporting.closing import closing_lines
 from rollsafe.reporting.outlet import Outlet
 from rollsafe.reporting.sentences import good, sentence
-from rollsafe.reporting.words import clock_face, place, text
+from rollsafe.reporting.words import clean, clock_face, place, text
 
 REPEAT_S = 15.0
 
@@ -47,7 +47,7 @@ class PlainLines:
         if record.type == "step.waiting":
             key = f"{place(record)} {text(record.data, 'step')}"
             seen = record.data.get("reading")  # STARTING that becomes RUNNING is news; 12 active that become 11 are not
-            progress = text(seen, "state") if isinstance(seen, Mapping) else ""
+            progress = _progress(seen) if text(record.data, "step") == "healthy" else ""
             return self._news(key, f"{text(record.data, 'for')} {progress}", record.at_s)
         if record.type == "gate.checked":
             return self._gate_worth(record)
@@ -73,3 +73,10 @@ class PlainLines:
             return False
         self._told[key] = (said, at_s)
         return True
+
+
+def _progress(seen: object) -> str:
+    """The health words of a reading: `STARTING`, or those of each service."""
+    return (
+        ", ".join(clean(one, 40) for one in seen.values() if isinstance(one, str)) if isinstance(seen, Mapping) else ""
+    )

@@ -56,7 +56,7 @@ def doing(step: str) -> str:
 
 def _at(record: Record, words: str) -> str:
     where = place(record)
-    return f"{where}: {words}" if where else words
+    return f"{where}: {words}" if where and not words.startswith(f"{where} ") else words
 
 
 def _started(record: Record) -> str:
@@ -146,8 +146,12 @@ def _restart_done(record: Record) -> str:
     long = number(record.data, "took_s")
     words = "restart proven" + (f" after {took(long)}" if long is not None else "")
     if before and after:
-        words += f": identity {before[:12]} is now {after[:12]}"
+        words += f": identity {_short(before)} is now {_short(after)}"
     return _at(record, words)
+
+
+def _short(identity: str) -> str:
+    return identity.split(" ", maxsplit=1)[0][:12]
 
 
 def _restart_failed(record: Record) -> str:

@@ -101,7 +101,9 @@ def reading(data: Mapping[str, Any]) -> str:
     seen = data.get("reading")
     if not isinstance(seen, Mapping):
         return clean(seen, 120) if seen not in (None, "") else ""
-    return ", ".join(_one_reading(str(key), value) for key, value in seen.items() if value not in (None, ""))
+    # The product's own words of each member are in the events; a line has the sum of them.
+    told = {key: value for key, value in seen.items() if not (key == "members" and "active" in seen)}
+    return ", ".join(_one_reading(str(key), value) for key, value in told.items() if value not in (None, ""))
 
 
 def _one_reading(key: str, value: object) -> str:
@@ -109,6 +111,8 @@ def _one_reading(key: str, value: object) -> str:
         return f"{clean(value, 20)} active"
     if key in ("state", "detail"):
         return clean(value, 120)
+    if isinstance(value, bool):
+        return clean(key if value else f"not {key}", 60)
     if isinstance(value, Mapping):
         return f"{clean(key, 40)} {reading({'reading': value})}"
     if isinstance(value, float):
