@@ -116,8 +116,12 @@ def test_balancer_persist_keeps_a_drain(start: Start, stop: str) -> None:
     driver.write("web", first(driver).seat, Found(DRAIN))
     getattr(product, stop)()
     assert first(driver).admin is DRAIN
-    driver.write("web", first(driver).seat, Found(READY))
-    assert first(driver).admin is READY
+
+    def put_back() -> bool:  # a worker of before the graceful restart may take one more request, and its write is lost
+        driver.write("web", first(driver).seat, Found(READY))
+        return first(driver).admin is READY
+
+    eventually(put_back, "the member is ready again")
 
 
 def test_a_write_after_a_restart_uses_the_new_nonce(start: Start) -> None:

@@ -288,9 +288,11 @@ def test_a_drained_server_whose_check_fails_is_down_and_comes_back_drained(pair:
 def test_a_server_goes_down_and_up_by_the_same_steps(pair: Pair) -> None:
     seen: dict[int, list[str]] = {pair.lab.port: [], pair.real.port: []}
     over = threading.Event()
+    deadline = time.monotonic() + 20
 
     def watch(product: Product) -> None:
-        while not over.is_set():
+        while not over.is_set() or seen[product.port][-1:] != ["UP"]:
+            assert time.monotonic() < deadline
             status = product.rows()["jira1"]["status"]
             if seen[product.port][-1:] != [status]:
                 seen[product.port].append(status)
