@@ -104,10 +104,11 @@ class Actor:
                 self._failed(write, proof.reason, Effect.NONE)
             return
         started_s = self._clock.at_s()
-        answers = self._world.gather({("write", w.member): self._writer(w, proof) for w in writes}, WRITE_WITHIN_S)
+        keys = {w.member: ("write", w.member, w.to.admin, started_s) for w in writes}  # no earlier write's late answer
+        answers = self._world.gather({keys[w.member]: self._writer(w, proof) for w in writes}, WRITE_WITHIN_S)
         late = (Effect.UNKNOWN, f"no answer within {WRITE_WITHIN_S:g} s")
         for write in writes:
-            effect, problem = answers.get(("write", write.member), late)
+            effect, problem = answers.get(keys[write.member], late)
             if problem:
                 self._failed(write, problem, effect)
                 continue
@@ -218,7 +219,8 @@ class Actor:
                 return Unread(str(error))
 
         late = Unread(f"no answer over SSH within {IDENTITY_WITHIN_S:g} s")
-        return self._world.gather({("identity", node): ask}, IDENTITY_WITHIN_S).get(("identity", node), late)
+        key = ("identity", node, self._clock.at_s())  # no earlier question's late answer
+        return self._world.gather({key: ask}, IDENTITY_WITHIN_S).get(key, late)
 
     def _not_sent(self, node: str, reason: str) -> None:
         self._log.write("restart.failed", reason, node=node, data={"effect": Effect.NONE.value})

@@ -3,6 +3,7 @@
 One primitive carries it all: under the node's lock, compare (run, epoch, holder, revision), then act.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from rollsafe.ports import World
 BEAT_EVERY_S = 5.0
 READ_WITHIN_S = 4.0
 REUSE_S = 1.0
+PUT_BACK_REUSE_S = 3.0  # a look that waits for a silent node's answer is so old; nothing waits for that node twice
 CHANGE_WITHIN_S = 15.0  # a change waits for the node's lock, and an SSH connection may have to be made anew
 
 
@@ -37,18 +39,30 @@ class Confirmed:
     until_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One node's claim as it was read, and when it was asked for, on the run's clock: an answer may come late."""
+
+    view: ClaimView
+    asked_s: float
+
+
+NEVER_SEEN = Seen(ClaimView(Ours.UNREAD, "not read yet"), float("-inf"))
+
+
 class ClaimKeeper:
-    """This run's claim. `views` and `read_at_s` hold what the last reading said."""
+    """This run's claim, and what the last reading of it said."""
 
     def __init__(self, world: World, clock: RunClock, record: ClaimRecord) -> None:
         self._world = world
         self._clock = clock
         self.record = record
         self.tokens: dict[str, Token] = {}  # what each node's copy carries, as far as we know
-        self.views: dict[str, ClaimView] = {}
-        self.read_at_s = float("-inf")
-        self._seen_ours_s: dict[str, float] = {}
+        self.asked_at_s = float("-inf")  # when every claim was last asked for
+        self._seen: dict[str, Seen] = {}
+        self._ours_s: dict[str, float] = {}  # when each node's claim was last seen to be ours
         self._ended = False
+        self._lock = threading.Lock()  # the heart beats on a thread of its own
 
     # --- making and ending -------------------------------------------------------------------------------------
 
@@ -66,7 +80,7 @@ class ClaimKeeper:
             if blocked is not None:
                 self._remove_all()
                 return blocked
-        self._saw(dict.fromkeys(self.tokens, ClaimView(Ours.OURS)), self._clock.at_s())
+        self._keep({node: Seen(ClaimView(Ours.OURS), self._clock.at_s()) for node in self.tokens})
         return None
 
     def _make_on(self, node: str) -> Blocked | None:
@@ -126,14 +140,16 @@ class ClaimKeeper:
 
     def change(self, **fields: Any) -> None:
         """A higher revision with these fields, on every node of ours. Raises ClaimError naming those that failed."""
-        revision = max((t.revision for t in self.tokens.values()), default=0) + 1
-        record = replace(self.record, token=replace(self.record.token, revision=revision), **fields)
-        self.record = record
+        with self._lock:
+            revision = max((t.revision for t in self.tokens.values()), default=0) + 1
+            record = replace(self.record, token=replace(self.record.token, revision=revision), **fields)
+            self.record = record
         nodes = sorted(self.tokens)
-        answers = self._world.gather({("change", node): self._swapper(node, record) for node in nodes}, CHANGE_WITHIN_S)
+        keys = {node: ("change", node, revision) for node in nodes}  # an earlier one's late answer is not this one's
+        answers = self._world.gather({keys[n]: self._swapper(n, record) for n in nodes}, CHANGE_WITHIN_S)
         failed = []
         for node in nodes:
-            problem = answers.get(("change", node), f"no answer within {CHANGE_WITHIN_S:.0f} s")
+            problem = answers.get(keys[node], f"no answer within {CHANGE_WITHIN_S:.0f} s")
             if problem:
                 failed.append(f"{node}: {problem}")
         if failed:
@@ -188,56 +204,86 @@ class ClaimKeeper:
         """Say everywhere that we live. Never raises; a claim that is not ours any more shows at the next reading."""
         if self._ended:
             return
-        record = replace(self.record, beat=self.record.beat + 1)
-        self.record = record
-        questions = {
-            ("beat", node): self._beater(node, replace(record, token=token)) for node, token in self.tokens.items()
-        }
-        for key, ours in self._world.gather(questions, READ_WITHIN_S).items():
-            if ours:
-                self._seen_ours_s[key[1]] = self._clock.at_s()
+        with self._lock:  # record and tokens of one moment: an older record must not go under a newer token
+            record = self.record = replace(self.record, beat=self.record.beat + 1)
+            tokens = dict(self.tokens)
+        questions = {("beat", node): self._beater(node, replace(record, token=token)) for node, token in tokens.items()}
+        for key, asked_s in self._world.gather(questions, READ_WITHIN_S).items():
+            if asked_s is not None:
+                self._ours_s[key[1]] = max(asked_s, self._ours_s.get(key[1], asked_s))
 
-    def _beater(self, node: str, record: ClaimRecord) -> Callable[[], bool]:
-        def beat() -> bool:
+    def _beater(self, node: str, record: ClaimRecord) -> Callable[[], float | None]:
+        def beat() -> float | None:
+            """When it was asked, if the claim is ours still."""
+            asked_s = self._clock.at_s()
             try:
-                return self._world.claims[node].swap(record.token, record)
+                return asked_s if self._world.claims[node].swap(record.token, record) else None
             except ClaimError:
-                return False
+                return None
 
         return beat
 
     # --- reading -----------------------------------------------------------------------------------------------
 
+    @property
+    def views(self) -> Mapping[str, ClaimView]:
+        """Whose claim each node carries, as it was last read."""
+        return {node: self._seen.get(node, NEVER_SEEN).view for node in self._world.claims}
+
+    @property
+    def read_at_s(self) -> float:
+        """When the oldest of these readings was asked for."""
+        return min((self._seen.get(node, NEVER_SEEN).asked_s for node in self._world.claims), default=float("-inf"))
+
+    def questions(self) -> dict[tuple[str, str], Callable[[], Seen]]:
+        """The questions whose answers `heard` takes, for a look that asks other things, too."""
+        self.asked_at_s = self._clock.at_s()
+        return {("claim", node): self._viewer(node) for node in self._world.claims}
+
+    def heard(self, answers: Mapping[Any, Any]) -> None:
+        """Keep what was answered. A node that is late keeps what it said, as long as that may count."""
+        now_s = self._clock.at_s()
+        late = ClaimView(Ours.UNREAD, f"no answer for {CLAIM_FRESH_S:.0f} s")
+        for node in self._world.claims:
+            seen = answers.get(("claim", node))
+            last = self._seen.get(node, NEVER_SEEN)
+            if seen is not None:
+                self._keep({node: seen})
+            elif now_s - last.asked_s > CLAIM_FRESH_S and last.view.ours is not Ours.OTHER:
+                self._keep({node: Seen(late, last.asked_s)})
+
     def read(self) -> Mapping[str, ClaimView]:
-        """Whose claim each node carries now."""
-        at_s = self._clock.at_s()
-        answers = self._world.gather({("claim", n): self._viewer(n) for n in self._world.claims}, READ_WITHIN_S)
-        late = ClaimView(Ours.UNREAD, f"no answer within {READ_WITHIN_S:.0f} s")
-        self._saw({n: answers.get(("claim", n), late) for n in self._world.claims}, at_s)
+        """Whose claim each node carries now; one that does not answer in time is unread."""
+        answers = self._world.gather(self.questions(), READ_WITHIN_S)
+        late = Seen(ClaimView(Ours.UNREAD, f"no answer within {READ_WITHIN_S:.0f} s"), self.asked_at_s)
+        self._keep({node: answers.get(("claim", node), late) for node in self._world.claims})
         return self.views
 
-    def _viewer(self, node: str) -> Callable[[], ClaimView]:
-        def view() -> ClaimView:
-            try:
-                there = self._world.claims[node].read()
-            except ClaimError as error:
-                return ClaimView(Ours.UNREAD, str(error))
-            if there is None:
-                return ClaimView(Ours.MISSING, "the claim file is gone")
-            if self._is_ours(there.token):
-                return ClaimView(Ours.OURS)
-            if there.token.run == self.record.token.run and there.token.epoch < self.record.token.epoch:
-                return ClaimView(Ours.UNREAD, "its copy was not raised by our takeover")
-            return ClaimView(Ours.OTHER, _describe(there))
+    def _viewer(self, node: str) -> Callable[[], Seen]:
+        def view() -> Seen:
+            asked_s = self._clock.at_s()
+            return Seen(self._view(node), asked_s)
 
         return view
 
-    def _saw(self, views: Mapping[str, ClaimView], at_s: float) -> None:
-        self.views = dict(views)
-        self.read_at_s = at_s
-        for node, view in views.items():
-            if view.ours is Ours.OURS:
-                self._seen_ours_s[node] = at_s
+    def _view(self, node: str) -> ClaimView:
+        try:
+            there = self._world.claims[node].read()
+        except ClaimError as error:
+            return ClaimView(Ours.UNREAD, str(error))
+        if there is None:
+            return ClaimView(Ours.MISSING, "the claim file is gone")
+        if self._is_ours(there.token):
+            return ClaimView(Ours.OURS)
+        if there.token.run == self.record.token.run and there.token.epoch < self.record.token.epoch:
+            return ClaimView(Ours.UNREAD, "its copy was not raised by our takeover")
+        return ClaimView(Ours.OTHER, _describe(there))
+
+    def _keep(self, seen: Mapping[str, Seen]) -> None:
+        for node, one in seen.items():
+            self._seen[node] = one
+            if one.view.ours is Ours.OURS:
+                self._ours_s[node] = max(one.asked_s, self._ours_s.get(node, one.asked_s))
 
     def confirm(self, *, taking_out: bool) -> Confirmed:
         """Read every claim in front of a balancer write, and say whether and until when it may be sent.
@@ -245,23 +291,36 @@ class ClaimKeeper:
         What was read less than a second ago serves again: a takeover outwaits 10 s from its last raise, and a write is
         sent within 10 s of the reading or never, so that a reading's age is no danger, only its limit is.
         """
-        asked_s = self._clock.at_s()
-        if asked_s - self.read_at_s < REUSE_S and all(v.ours is Ours.OURS for v in self.views.values()):
-            return Confirmed(True, "", self.read_at_s + CLAIM_FRESH_S)
+        reusable = self._reusable(taking_out=taking_out)
+        return reusable if reusable is not None else self._confirm_anew(taking_out=taking_out)
+
+    def _confirm_anew(self, *, taking_out: bool) -> Confirmed:
         views = self.read()
         others = [f"{n}: {v.detail}" for n, v in views.items() if v.ours is Ours.OTHER]
         if others:
             return Confirmed(False, "the claim is another's: " + "; ".join(others))
-        ours = [n for n, v in views.items() if v.ours is Ours.OURS]
-        if len(ours) == len(views) or (ours and not taking_out):
-            return Confirmed(True, "", asked_s + CLAIM_FRESH_S)
+        ours = [self._seen[n].asked_s for n, v in views.items() if v.ours is Ours.OURS]
+        if len(ours) == len(views):
+            return Confirmed(True, "", self.read_at_s + CLAIM_FRESH_S)
         missing = "; ".join(f"{n}: {v.ours.value} ({v.detail})" for n, v in views.items() if v.ours is not Ours.OURS)
         if taking_out:
             return Confirmed(False, f"taking a node out needs our claim on every node: {missing}")
-        seen_s = max(self._seen_ours_s.values(), default=float("-inf"))
-        if self._clock.at_s() < seen_s + CLAIM_FRESH_S:  # a takeover outwaits this, so that nobody can be at work yet
+        # A takeover raises every copy that it reaches, and outwaits 10 s after the last one: any copy that was ours
+        # then is enough, and nobody else can be at work before that time is over.
+        seen_s = max(self._ours_s.values(), default=float("-inf"))
+        if self._clock.at_s() < seen_s + CLAIM_FRESH_S:
             return Confirmed(True, "", seen_s + CLAIM_FRESH_S)
         return Confirmed(False, f"no claim can be read: {missing}")
+
+    def _reusable(self, *, taking_out: bool) -> Confirmed | None:
+        """What the last reading permits, if it is young enough; for a put-back one copy of ours is enough."""
+        now_s, views = self._clock.at_s(), self.views.values()
+        if now_s - self.read_at_s < REUSE_S and all(v.ours is Ours.OURS for v in views):
+            return Confirmed(True, "", self.read_at_s + CLAIM_FRESH_S)
+        ours_s = max(self._ours_s.values(), default=float("-inf"))
+        if taking_out or now_s - ours_s >= PUT_BACK_REUSE_S or any(v.ours is Ours.OTHER for v in views):
+            return None
+        return Confirmed(True, "", ours_s + CLAIM_FRESH_S)
 
     def _is_ours(self, token: Token) -> bool:
         mine = self.record.token

@@ -54,7 +54,7 @@ class Observer:
         """One look. `everything`: no answer of an earlier look is good enough."""
         asked_s = self._clock.at_s()
         hand = state.hand
-        questions: dict[Any, Callable[[], _Answer]] = {}
+        questions: dict[Any, Callable[[], Any]] = {}
         keys = sorted({(m.balancer, m.endpoint, m.pool) for m in self._plan.members})
         for key in keys:
             questions["pool", key] = self._pool(key)
@@ -63,10 +63,11 @@ class Observer:
                 questions["health", pair, index] = self._asked(check)
         if hand is not None and hand.restart in (Restart.INTENT, Restart.BEGUN):
             questions["restart", hand.name] = self._progress(self._world.restarters[hand.name])
+        if self._keeper is not None and self._claims_due(state, asked_s):
+            questions |= self._keeper.questions()
         answers = self._world.gather(questions, WITHIN_S)
-        if self._claims_due(state, asked_s):
-            assert self._keeper is not None
-            self._keeper.read()
+        if self._keeper is not None:
+            self._keeper.heard(answers)
         return self._readings(state, asked_s, keys, answers)
 
     def _readings(
@@ -154,13 +155,19 @@ class Observer:
         return due
 
     def _claims_due(self, state: RunState, asked_s: float) -> bool:
-        if self._keeper is None or state.mode == "recover":
+        if self._keeper is None:
             return False
+        age_s = asked_s - self._keeper.asked_at_s
+        return age_s > 5.0 or (age_s > 1.0 and self._near_an_act(state))
+
+    def _near_an_act(self, state: RunState) -> bool:
+        """Is a node about to be begun, stopped or put back?"""
         hand = state.hand
-        drained = hand is not None and not hand.stopped and all(d.outcome for d in hand.drains.values())
-        near_a_gate = hand is None or (drained and len(hand.drains) == len(self._plan.services))
-        age_s = asked_s - self._keeper.read_at_s
-        return age_s > 5.0 or (near_a_gate and age_s > 1.0)
+        if hand is None:
+            return True
+        drained = not hand.stopped and all(d.outcome for d in hand.drains.values())
+        going_back = hand.ready_s is None and (hand.healthy_s is not None or (state.halt is not None))
+        return going_back or (drained and len(hand.drains) == len(self._plan.services))
 
     # --- answers -----------------------------------------------------------------------------------------------
 
@@ -198,7 +205,7 @@ class Observer:
         if hand is None:
             return None, None
         answer = answers.get(("restart", hand.name))
-        if answer is None:
+        if answer is None or answer.asked_s < (hand.restart_s or 0.0):  # a late word of an earlier try
             late = Unread(f"no answer over SSH within {WITHIN_S:g} s")
             return late, late
         progress, identity = answer.value

@@ -57,10 +57,11 @@ def read_copies(world: World) -> Copies:
     """Every node's copy, side by side; a node that did not answer is asked once more."""
     found: dict[str, ClaimRecord | Unread | None] = {}
     for _ in range(2):
+        turn = object()  # a late answer to an earlier question tells of an earlier moment
         ask = [n for n in world.claims if n not in found or isinstance(found[n], Unread)]
-        answers = world.gather({("copy", n): _reader(world, n) for n in ask}, 3 * READ_WITHIN_S)
+        answers = world.gather({("copy", n, turn): _reader(world, n) for n in ask}, 3 * READ_WITHIN_S)
         for node in ask:
-            found[node] = answers.get(("copy", node), Unread(f"no answer within {3 * READ_WITHIN_S:.0f} s"))
+            found[node] = answers.get(("copy", node, turn), Unread(f"no answer within {3 * READ_WITHIN_S:.0f} s"))
     return Copies(found)
 
 

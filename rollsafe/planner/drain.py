@@ -22,6 +22,7 @@ UNREAD_PATIENCE_S = 10.0  # how long an endpoint may be silent before a node tha
 WRITE_TRIES = 3
 DRAIN_ROUNDS = 4  # how often a drain that was wiped is begun anew before the run gives up
 SEND_TRIES = 3  # for a restart that surely was not sent
+HURRY_S = 3.0  # how long the others may be gone before a drained node that could serve is put back
 NEVER_S = float("-inf")
 _DRAIN = Found(AdminState.DRAIN)
 _MAINT = Found(AdminState.MAINT)
@@ -29,8 +30,8 @@ _MAINT = Found(AdminState.MAINT)
 
 def next_decision(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
     """The next act on a node that was begun and not yet stopped."""
-    if silent := _silent(plan, hand, now):
-        return silent
+    if halt := _silent(plan, hand, now) or _needed(plan, hand, now):
+        return halt
     for service in reversed(plan.services):
         decision = _service(plan, hand, service, now)
         if decision is not None:
@@ -69,13 +70,31 @@ def _silent(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
     return None
 
 
+def _needed(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
+    """Is a service dark because this node, which was not stopped, is out? Then it goes back at once."""
+    since_s = now.watch.trouble_since
+    if plan.accept_outage or (since_s is not None and now.at_s - since_s < HURRY_S):
+        return None
+    for member in plan.members_of(hand.name):
+        seat = now.member(member)
+        out = isinstance(seat, SeatReading) and seat.admin.out and not hand.found[member].admin.out
+        if out and gates.alone(plan, now, member):
+            return HaltRun(
+                f"no other node serves {member.service} on {member.endpoint} any more, and {hand.name} can",
+                remedy="bring the other nodes back before the next run",
+            )
+    return None
+
+
 def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> Decision | None:
     """The next act of one service's drain; None when there is none left."""
     drain = hand.drains.get(service.name)
+    why = "drain" if drain is None or drain.maint_s is None else "sticky clients still get into a drained member"
+    due = _due(plan, hand, service.name, now, why)
+    if due and (shut := _shut(plan, hand, service, now)):
+        return shut
     if drain is None:
         return StartStep(hand.name, "drain", service.name)
-    why = "drain" if drain.maint_s is None else "sticky clients still get into a drained member"
-    due = _due(plan, hand, service.name, now, why)
     if due:
         return WriteMembers(hand.name, due, taking_out=True)
     if drain.outcome is not None:
@@ -85,6 +104,26 @@ def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings
     if service.idle is Idle.REQUIRED:
         return _await_required(plan, hand, service, drain, now)
     return _await_preferred(plan, hand, service, drain, now)
+
+
+def _shut(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> Decision | None:
+    """Others may have failed since the node was begun: before each service is taken out, enough of them must serve."""
+    verdicts = gates.min_ready(plan, now, hand.name, service.name)
+    no = gates.refusals(verdicts)
+    if not no:
+        return None
+    closed_s = hand.gates_closed_s if hand.gates_closed_s is not None else now.at_s
+    left_s = closed_s + plan.policy.gate_timeout_s - now.at_s
+    if left_s <= 0:
+        return HaltRun(f"{service.name} of {hand.name} was not taken out: {no[0].reason}", remedy=no[0].remedy)
+    return Wait(
+        f"the gates before the drain: {no[0].reason}",
+        node=hand.name,
+        service=service.name,
+        step="drain",
+        left_s=left_s,
+        verdicts=verdicts,
+    )
 
 
 def _due(plan: Plan, hand: NodeState, service: str, now: Readings, why: str) -> tuple[MemberWrite, ...]:

@@ -135,7 +135,8 @@ def _step_started(node: NodeState, record: Record) -> NodeState:
     step = record.data["step"]
     if step == "drain":
         assert record.service is not None
-        return replace(node, drains={**node.drains, record.service: DrainState(record.at_s)})
+        drains = {**node.drains, record.service: DrainState(record.at_s)}
+        return replace(node, drains=drains, gates_closed_s=None)
     if step == "maint":
         assert record.service is not None
         drain = replace(node.drains[record.service], maint_s=record.at_s)
@@ -162,6 +163,7 @@ def _write_intent(node: NodeState, record: Record) -> NodeState:
         node,
         wrote={**node.wrote, member: node.wrote.get(member, frozenset()) | {to}},
         in_doubt={**node.in_doubt, member: to},
+        gates_closed_s=None if record.data.get("taking_out") else node.gates_closed_s,
     )
     drain = node.drains.get(member.service)
     if record.data.get("taking_out") and drain is not None and drain.outcome is not None and not node.stopped:

@@ -125,13 +125,26 @@ def out_everywhere(plan: Plan, state: RunState, now: Readings, node: str) -> Ver
     return Verdict("out", True, f"all {len(plan.members_of(node))} members of {node} read out, with 0 active")
 
 
-def min_ready(plan: Plan, now: Readings, node: str) -> tuple[Verdict, ...]:
+def min_ready(plan: Plan, now: Readings, node: str, service: str | None = None) -> tuple[Verdict, ...]:
     """For every endpoint of every pool: without this node, are enough others in, up, and healthy by our own check?"""
     return tuple(
-        _counterfactual(plan, service, key, now, node)
-        for service in plan.services
-        for key in sorted({(m.balancer, m.endpoint, m.pool) for m in plan.members_of(node, service.name)})
+        _counterfactual(plan, planned, key, now, node)
+        for planned in plan.services
+        if service in (None, planned.name)
+        for key in sorted({(m.balancer, m.endpoint, m.pool) for m in plan.members_of(node, planned.name)})
     )
+
+
+def alone(plan: Plan, now: Readings, member: Member) -> bool:
+    """Does no other member of the same pool on the same endpoint serve?"""
+    return all(_not_serving(other, now) for other in _others(plan, member))
+
+
+def _others(plan: Plan, member: Member) -> list[Member]:
+    place = (member.service, member.balancer, member.endpoint, member.pool)
+    return [
+        m for m in plan.members if (m.service, m.balancer, m.endpoint, m.pool) == place and m.node != member.node
+    ]
 
 
 def _counterfactual(

@@ -21,12 +21,20 @@ PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the ide
 
 def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     """The next act on a node that was stopped, or may have been, until it is healthy."""
-    wiped = drain.rewrites(plan, hand, now)
+    wiped = drain.rewrites(plan, hand, now) if _must_stay_out(plan, hand, now) else ()
     if wiped and _may_write(hand):
         return WriteMembers(hand.name, wiped, taking_out=True)
     if hand.restart in (Restart.INTENT, Restart.BEGUN):
         return _await_proof(plan, hand, now)
     return _await_healthy(plan, hand, now)
+
+
+def _must_stay_out(plan: Plan, hand: NodeState, now: Readings) -> bool:
+    """Is a member that reads ready to be taken out again? Not in a put-back that waits for its health to be seen anew,
+    and not where a takeover finds the node serving: it was on its way back already."""
+    if hand.ready_started_s is not None:
+        return False
+    return not (hand.counts_as_stopped and now.healthy(hand.name, tuple(s.name for s in plan.services)))
 
 
 def _may_write(hand: NodeState) -> bool:
@@ -103,7 +111,7 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         return FinishStep(hand.name, "healthy", data={"unbroken_s": round(now.at_s - since, 3)})
     left_s = hand.healthy_started_s + start_timeout_s(plan, hand.name) - now.at_s
     states = {s.name: _state(now, hand.name, s.name) for s in plan.services}
-    if left_s <= 0:
+    if left_s <= 0 and since is None:  # a streak that has begun is seen to its end, or to its break
         shown = ", ".join(f"{service} {state}" for service, state in states.items())
         return HaltRun(
             f"{hand.name} did not become healthy in {start_timeout_s(plan, hand.name):g} s: {shown}",
@@ -113,7 +121,7 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         f"health unbroken for {plan.policy.healthy_for_s:g} s",
         node=hand.name,
         step="healthy",
-        left_s=left_s,
+        left_s=max(left_s, 0.0),
         reading=states,
         next_s=None if since is None else plan.policy.healthy_for_s - (now.at_s - since),
     )
