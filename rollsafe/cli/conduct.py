@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import Output, colours, now_touching, tell
@@ -24,7 +24,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.session import Session, finish
-from rollsafe.errors import Refused
+from rollsafe.errors import InvalidInput, Refused
 from rollsafe.journal.store import Store, open_store
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import ProbeSample, ProbeSummary
@@ -33,6 +33,9 @@ from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Order
 from rollsafe.planner.state import RunState
 from rollsafe.ports import JournalWriter, Listener
+
+if TYPE_CHECKING:
+    from rollsafe.reporting.reports import ReportPaths
 
 END_WITHIN_S = 4.2  # after SIGTERM or the second SIGINT the process ends within 5 s
 LOOK_EVERY_S = 0.1
@@ -56,12 +59,19 @@ class Options:
     wait_for_lock_s: float = 0.0
     forget: frozenset[str] = field(default_factory=frozenset)
 
+    def reports(self) -> "ReportPaths":
+        """Which reports are wanted, and where."""
+        from rollsafe.reporting.reports import ReportPaths
+
+        return ReportPaths(self.html, self.markdown, self.junit, self.json)
+
 
 class Conductor:
     """One execution: made before the first question to the cluster, closed after the last line."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        _refuse_bad_paths(options)
         self.clock = SystemClock()
         self.loaded: Loaded = load_inventory(find_inventory(options.inventory))
         for warning in self.loaded.warnings:
@@ -248,15 +258,23 @@ class Conductor:
     def _finish_outputs(self, log: RunLog) -> None:
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
-            from rollsafe.reporting.reports import ReportPaths, write_reports
+            from rollsafe.reporting.reports import write_reports
 
-            paths = ReportPaths(options.html, options.markdown, options.junit, options.json)
+            paths = options.reports()
             samples = self.assembled.watch.stop()
             for problem in write_reports(paths, self._kept, samples):
                 tell(f"warning: {problem}")
         if log.broken is not None:
             tell(f"warning: the journal is incomplete: {log.broken}")
         self.close()
+
+
+def _refuse_bad_paths(options: Options) -> None:
+    """A report that can't be written is told before anything is touched. Raises InvalidInput."""
+    if (options.html or options.junit or options.markdown or options.json) and (
+        problems := options.reports().problems()
+    ):
+        raise InvalidInput(problems)
 
 
 class _Keeper:

@@ -9,7 +9,7 @@ from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Found, IdentityReading, SeatReading, Unread
-from rollsafe.planner.decisions import BeginNode, GiveUpRestart, MemberWrite, RestartNode, WriteMembers
+from rollsafe.planner.decisions import BeginNode, GiveUpRestart, MemberWrite, WriteMembers
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.gates import FRESH_S
 from rollsafe.planner.invariants import check_before_restart, check_before_write
@@ -173,18 +173,24 @@ class Actor:
 
     # --- the restart -------------------------------------------------------------------------------------------
 
-    def restart(self, decision: RestartNode, now: Readings) -> None:
-        """The one irreversible act, fenced by the claim's token, on readings that are young enough."""
-        node = decision.node
-        restarter = self._world.restarters[node]
+    def prepare(self, node: str) -> IdentityReading | None:
+        """What is asked over SSH before the last look: the node's identity, and whose the claims are.
+
+        None: the restart is not sent, and the log says why.
+        """
         before = self._identity(node)
         if isinstance(before, Unread):
             self._not_sent(node, f"{node} could not be asked for its identity: {before.reason}")
-            return
+            return None
         proof = self._keeper.confirm(taking_out=True)
         if not proof.allowed:
             self._not_sent(node, proof.reason)
-            return
+            return None
+        return before
+
+    def restart(self, node: str, before: IdentityReading, now: Readings) -> None:
+        """The one irreversible act, fenced by the claim's token, on readings that are young enough."""
+        restarter = self._world.restarters[node]
         age_s = self._clock.at_s() - now.at_s
         if age_s > FRESH_S:
             self._not_sent(node, f"the readings became {age_s:.1f} s old before {node} could be stopped")

@@ -126,8 +126,7 @@ class Rollout:
             case WriteMembers():
                 self._write(decision)
             case RestartNode():
-                self._tell_gates(decision.node, decision.verdicts)
-                self._actor.restart(decision, now)
+                self._restart(decision)
             case GiveUpRestart():
                 self._actor.give_up(decision)
             case _:
@@ -140,6 +139,17 @@ class Rollout:
         self._actor.write(decision)
         if self._s.log.state.nodes[decision.node].failures != before:
             self._s.clock.sleep(self._s.plan.policy.poll_s)
+
+    def _restart(self, decision: RestartNode) -> None:
+        """First what is slow, over SSH; then the last look, and the planner's word once more; then the restart."""
+        self._tell_gates(decision.node, decision.verdicts)
+        before = self._actor.prepare(decision.node)
+        if before is None:
+            return
+        now = self._observer.look(self._s.log.state)
+        again = next_step(self._s.plan, self._s.log.state, now, self._s.clock.at_s())
+        if isinstance(again, RestartNode):
+            self._actor.restart(again.node, before, now)
 
     def _mark(self, decision: Decision) -> None:
         log = self._s.log
