@@ -2,7 +2,7 @@
 
 from rollsafe.model.cluster import Idle
 from rollsafe.model.plan import Plan, PlannedService
-from rollsafe.model.reading import AdminState, Found, Member, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Check, Found, Member, SeatReading, Unread
 from rollsafe.planner import gates
 from rollsafe.planner.decisions import (
     Decision,
@@ -52,7 +52,19 @@ def rewrites(plan: Plan, hand: NodeState, now: Readings) -> tuple[MemberWrite, .
         for service in plan.services
         if service.name in hand.drains or hand.stopped
         for write in _due(plan, hand, service.name, now, "the mark is gone (a reload of the balancer?)")
+        if not _serves_anyhow(plan, hand, write.member, now)
     )
+
+
+def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -> bool:
+    """Would taking the member out again do harm: is it well, and needed, or was it perhaps never stopped?"""
+    seat, health = now.member(member), now.health.get((member.node, member.service))
+    if hand.counts_as_stopped:
+        return health is None or health.healthy
+    healthy = health is not None and health.healthy
+    up = isinstance(seat, SeatReading) and (seat.check is Check.UP or (seat.check is Check.NOT_CHECKED and healthy))
+    well = up and (health is None or healthy)
+    return well and bool(gates.refusals(gates.min_ready(plan, now, hand.name, member.service)))
 
 
 def _silent(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
@@ -80,7 +92,7 @@ def _needed(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
         out = isinstance(seat, SeatReading) and seat.admin.out and not hand.found[member].admin.out
         if out and gates.alone(plan, now, member):
             return HaltRun(
-                f"no other node serves {member.service} on {member.endpoint} any more, and {hand.name} can",
+                f"no other node serves {member.service} on {member.endpoint} any more; {hand.name} was not stopped yet",
                 remedy="bring the other nodes back before the next run",
             )
     return None
@@ -97,8 +109,10 @@ def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings
         return StartStep(hand.name, "drain", service.name)
     if due:
         return WriteMembers(hand.name, due, taking_out=True)
-    if drain.outcome is not None:
-        return None
+    return None if drain.outcome is not None else _await(plan, hand, service, drain, now)
+
+
+def _await(plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, now: Readings) -> Decision:
     if any(isinstance(now.member(m), Unread) for m in plan.members_of(hand.name, service.name)):
         return _wait(plan, hand, service, now, left_s=None, reason="an endpoint does not answer; asking again")
     if service.idle is Idle.REQUIRED:

@@ -63,27 +63,41 @@ def _claim_made(state: RunState, record: Record) -> RunState:
 
 
 def _run_resumed(state: RunState, record: Record) -> RunState:
-    """Another process goes on: every wait begins anew, and what was drained is drained again."""
-    nodes = dict(state.nodes)
-    if state.hand is not None:
-        nodes[state.hand.name] = replace(
-            state.hand,
-            drains={},
-            failures={},
-            gates_closed_s=None,
-            healthy_started_s=None,
-            healthy_s=None,
-            ready_started_s=None if state.hand.ready_s is None else state.hand.ready_started_s,
-            soak_started_s=None,
-            restart_s=record.at_s if state.hand.restart_s is not None else None,
-        )
+    """Another process goes on: every wait begins anew, and what was drained is drained again.
+
+    A node that was left out is in hand again, and one that was put back without its restart has its turn yet to come.
+    """
+    nodes = {n: node for n, node in state.nodes.items() if node.outcome != "put back"}
+    in_hand = state.in_hand or next((n for n, node in nodes.items() if node.outcome in ("left out", "unknown")), None)
+    if in_hand is not None:
+        nodes[in_hand] = _taken_up(nodes[in_hand], record)
     return replace(
         state,
         nodes=nodes,
+        in_hand=in_hand,
         halt=None,
         gates_closed_s=None,
         finished=False,
+        epoch=record.data.get("epoch", state.epoch + 1),
         fine_at_start=frozenset(record.data.get("fine", state.fine_at_start)),
+    )
+
+
+def _taken_up(node: NodeState, record: Record) -> NodeState:
+    # the raised claim, which resume needs on every node, fences off a restart that could not be fenced off before
+    restart = Restart.FAILED if node.restart is Restart.UNFENCED else node.restart
+    return replace(
+        node,
+        outcome=None,
+        drains={},
+        failures={},
+        gates_closed_s=None,
+        healthy_started_s=None,
+        healthy_s=None,
+        ready_started_s=None if node.ready_s is None else node.ready_started_s,
+        soak_started_s=None,
+        restart=restart,
+        restart_s=record.at_s if node.restart_s is not None else None,
     )
 
 

@@ -142,9 +142,7 @@ def alone(plan: Plan, now: Readings, member: Member) -> bool:
 
 def _others(plan: Plan, member: Member) -> list[Member]:
     place = (member.service, member.balancer, member.endpoint, member.pool)
-    return [
-        m for m in plan.members if (m.service, m.balancer, m.endpoint, m.pool) == place and m.node != member.node
-    ]
+    return [m for m in plan.members if (m.service, m.balancer, m.endpoint, m.pool) == place and m.node != member.node]
 
 
 def _counterfactual(

@@ -93,6 +93,7 @@ class RunState:
     gates_closed_s: float | None = None  # the gates of the next node have said no since
     fine_at_start: frozenset[str] = frozenset()  # nodes that were in, up and healthy when the run began
     finished: bool = False
+    epoch: int = 1  # of the claim that this journal knows of; a higher one on the nodes is another's doing
 
     @property
     def hand(self) -> NodeState | None:

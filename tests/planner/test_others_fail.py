@@ -1,0 +1,180 @@
+"""Other nodes fail, or people act, while a node is in hand: no act of ours makes an outage, and none is kept going."""
+
+import pytest
+
+from rollsafe.model.reading import Check, HealthReading
+from rollsafe.planner.decisions import HaltRun, StartStep, Wait, WriteMembers
+from rollsafe.planner.readings import Budget, Level, Watch
+from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, decide, look_again, make_plan, scene
+
+
+def web_is_out(plan: object = None) -> tuple[Look, Story]:
+    """Node a is in hand, its web is drained, and SCIM is about to be."""
+    look, story = scene(plan=plan)  # type: ignore[arg-type]  # None is a plan of three
+    story.begin("a")
+    story.add("step.started", "a", "web", step="drain")
+    for member in look.plan.members_of("a", "web"):
+        story.wrote(member, DRAIN)
+    story.add("step.finished", "a", "web", step="drain", outcome="drained")
+    return look, story
+
+
+LACKING = {
+    "another died": lambda look: look.ill("b").set("b", check=Check.DOWN),
+    "another is ill by our own check alone": lambda look: look.ill("b", "scim"),
+    "a person drains another on one of two endpoints": lambda look: look.set("b", "scim", 1, admin=DRAIN),
+    "another's health is not known": lambda look: look.health.pop(("b", "scim")),
+}
+
+
+@pytest.mark.parametrize("row", LACKING)
+def test_scim_is_not_taken_out_when_another_failed_during_the_drain_of_web(row):
+    look, story = web_is_out()
+    assert isinstance(decide(look, story), StartStep)
+    LACKING[row](look)
+    decision = decide(look, story)
+    assert isinstance(decision, Wait)
+    assert decision.verdicts
+    assert "1 of 2 others serve" in decision.reason
+
+
+def test_a_drain_that_may_not_go_on_ends_in_putting_back():
+    look, story = web_is_out()
+    look.ill("b", "scim")
+    story.add("gate.checked", "a", allowed=False)
+    look.at_s += 61
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun)
+    assert decision.reason.startswith("scim of a was not taken out: ")
+
+
+def test_a_gate_that_opened_again_has_its_whole_time_once_more():
+    look, story = web_is_out()
+    story.add("gate.checked", "a", allowed=False)
+    look.at_s += 50
+    story.add("step.started", "a", "scim", step="drain")
+    look.at_s += 50
+    look.ill("b", "scim")
+    assert isinstance(decide(look, story), Wait)
+
+
+DARK = {
+    "the only other died 4 s ago": (4, {}, True),
+    "the only other died 1 s ago: it may have been a blink": (1, {}, False),
+    "it died 4 s ago, and an outage was accepted": (4, {"accept_outage": True}, False),
+}
+
+
+@pytest.mark.parametrize("row", DARK)
+def test_a_drained_node_goes_back_at_once_when_no_other_serves(row):
+    seconds, words, halts = DARK[row]
+    look, story = scene(lambda look, story: story.drained(), plan=make_plan("ab", **words))
+    look.ill("b").set("b", check=Check.DOWN)
+    look.watch = Watch(trouble_since=look.at_s - seconds, idle={("a", "scim"): 3, ("a", "web"): 3})
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun) is halts
+    if halts:
+        assert "no other node serves" in decision.reason
+        story.halt(decision.reason)
+        assert decide(look, story) == StartStep("a", "ready")
+
+
+def test_one_of_two_others_gone_is_no_outage_so_that_the_gates_are_waited_for():
+    look, story = scene(lambda look, story: story.drained())
+    look.ill("b").set("b", check=Check.DOWN)
+    look.watch = Watch(trouble_since=look.at_s - 30)
+    assert isinstance(decide(look, story), Wait)
+
+
+def test_a_member_that_a_person_had_drained_before_is_no_reason_to_hurry():
+    look, story = scene(plan=make_plan("ab"))
+    look.set("a", admin=DRAIN)
+    story.begin("a", DRAIN)
+    look.ill("b").set("b", check=Check.DOWN)
+    look.watch = Watch(trouble_since=look.at_s - 4)
+    assert not isinstance(decide(look, story), HaltRun)
+
+
+# --- after the stop: a mark that is gone ------------------------------------------------------------------------
+
+WIPED = {
+    "the node is down: the mark is written again": (lambda look: look.ill("a").set("a", check=Check.DOWN), True),
+    "the node is well again, the others suffice: the mark is written again": (lambda look: look.well("a"), True),
+    "the node is well again, and the only other is gone: it stays in": (
+        lambda look: look.well("a").ill("b").set("b", check=Check.DOWN),
+        False,
+    ),
+    "the balancer sees the node up, nobody asked it yet, and the only other is gone: it stays in": (
+        lambda look: [look.health.pop(("a", s)) for s in ("web", "scim")] and look.ill("b"),
+        False,
+    ),
+    "the balancer has no check, the node is ill, and the other is gone: the mark is written again": (
+        lambda look: look.ill("a").ill("b").set("a", check=Check.NOT_CHECKED),
+        True,
+    ),
+    "the balancer has no check, the node is well, and the other is gone: it stays in": (
+        lambda look: look.ill("b").set("a", check=Check.NOT_CHECKED),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", WIPED)
+def test_a_mark_that_is_gone_after_the_stop(row):
+    change, again = WIPED[row]
+    look, story = scene(lambda look, story: story.proven(), plan=make_plan("ab"))
+    look.set("a", "scim", admin=READY)
+    change(look)
+    decision = decide(look, story)
+    assert isinstance(decision, WriteMembers) is again
+    if isinstance(decision, WriteMembers):
+        assert {(w.member.service, w.to.admin) for w in decision.writes} == {("scim", DRAIN)}
+        assert decision.taking_out
+
+
+MET = {
+    "well: nobody takes SCIM out, which perhaps never was": (lambda look: None, False),
+    "nobody asked it yet": (lambda look: look.health.clear(), False),
+    "ill: the mark protects its clients": (lambda look: look.ill("a"), True),
+}
+
+
+@pytest.mark.parametrize("mode", ["recover", "ready"])
+@pytest.mark.parametrize("row", MET)
+def test_a_node_that_a_takeover_or_a_person_meets_half_drained(row, mode):
+    change, written = MET[row]
+    look, story = scene(mode=mode)
+    look.set("a", "web", admin=MAINT)
+    story.begin("a", stopped=True, wrote=("drain", "maint"))
+    change(look)
+    assert isinstance(decide(look, story), WriteMembers) is written
+
+
+# --- what stops a run, whatever it does -------------------------------------------------------------------------
+
+
+def test_a_spent_budget_puts_back_what_was_not_stopped():
+    look, story = web_is_out()
+    look.budget = Budget(Level.STOP, "20 s of outage")
+    decision = decide(look, story)
+    assert decision == HaltRun("the probe's budget is spent: 20 s of outage")
+    story.halt(decision.reason)
+    assert decide(look, story) == StartStep("a", "ready")
+
+
+def test_a_budget_on_hold_does_not_stop_a_drain_that_goes_on():
+    look, story = web_is_out()
+    look.budget = Budget(Level.HOLD, "failing")
+    assert decide(look, story) == StartStep("a", "drain", "scim")
+
+
+def test_soak_waits_for_an_ill_peer_and_then_stops_the_run():
+    look, story = scene(lambda look, story: story.back())
+    story.add("step.started", "a", step="soak")
+    look.health["b", "web"] = HealthReading("b", "web", False, "refused")
+    look_again(look, story)
+    assert isinstance(decide(look, story), Wait)
+    look_again(look, story, 61)
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun)
+    assert decision.reason == "after a was back: b: web is refused by our own check"
