@@ -101,6 +101,7 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
         raise Refused(f"run {run_id} has no claim on the cluster any more: it was ended or recovered; begin a new run")
     if not take_over:
         _refuse_if_alive(session, copies, run_id, "resume")
+    _refuse_if_recovered(session, copies, run_id)
     taken = takeover.take_over(session.world, session.clock, copies, run_id, session.who, session.holder)
     if taken.blocked:
         raise Refused(f"resume needs every node's claim: {_told(taken.blocked)}. Or: {session.mend}")
@@ -108,6 +109,16 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     session.log.write("run.resumed", f"{session.who.who} goes on with run {run_id}", data=words)
     _settle_restart(session)
     return _roll(session, plan, taken.keeper)
+
+
+def _refuse_if_recovered(session: Session, copies: takeover.Copies, run_id: str) -> None:
+    """Who took the claim over since may have written what this journal does not know of: then it is no guide."""
+    if max(copy.token.epoch for copy in copies.of(run_id).values()) > session.log.state.epoch:
+        who = copies.highest(run_id).who
+        raise Refused(
+            f"run {run_id} was taken over since, last by {who.who} from {who.host}, so that this machine's journal "
+            f"does not know all that was done. To put everything back: {session.mend}"
+        )
 
 
 def _settle_restart(session: Session) -> None:

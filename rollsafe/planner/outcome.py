@@ -39,9 +39,17 @@ def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float)
     others = _others(plan, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
     if state.halt is not None and state.halt.lost:
         unread.append(state.halt.reason)
+    unread += _not_looked_at(plan, state)
     nodes = {n: _node(plan, state, n, now, left_out, at_s) for n in _named(plan, state)}
     (outcome, code), message = _verdict(plan, state, left_out, unread, mend)
     return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread))
+
+
+def _not_looked_at(plan: Plan, state: RunState) -> list[str]:
+    """Nodes that a recover was to put back, and did not come to: nobody knows, so their claims must stay."""
+    if state.mode != "recover":
+        return []
+    return [f"{n.name} was not looked at" for n in plan.nodes if n.name not in state.nodes]
 
 
 def _judge_member(
@@ -139,7 +147,7 @@ def _node(
 def _verdict(
     plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str
 ) -> tuple[tuple[str, int], str]:
-    why = f" {state.halt.reason}." if state.halt is not None and state.mode != "recover" else ""
+    why = f" {state.halt.reason}." if state.halt is not None else ""
     remedy = f" {state.halt.remedy}." if state.halt is not None and state.halt.remedy else ""
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))

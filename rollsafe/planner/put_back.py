@@ -78,8 +78,12 @@ def touched_unread(hand: NodeState, member: Member, now: Readings) -> bool:
 
 
 def is_another(hand: NodeState, member: Member, seat: SeatReading) -> bool:
-    """Does the member read neither as found nor as we ever wrote it? Then it is another's."""
-    return seat.admin is not hand.found[member].admin and seat.admin not in hand.wrote.get(member, frozenset())
+    """Does the member read neither as found nor as we ever wrote it, or was it seen as found since? It is another's."""
+    found = hand.found[member].admin
+    if seat.admin is found:
+        return False
+    given_back = hand.last_seen.get(member) is found and member not in hand.in_doubt
+    return given_back or seat.admin not in hand.wrote.get(member, frozenset())
 
 
 def _others(plan: Plan, hand: NodeState, now: Readings) -> list[Member]:
