@@ -201,12 +201,12 @@ def test_a_missing_tool_is_named(sshd: Sshd, tmp_path: Path) -> None:
     for name in ("sh", "ls", "id", "mkdir"):
         (tools / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
     connection = SshConnection(sshd.settings())
-    run = connection.run
+    run = connection.run_standing
 
     def bare(command: str, **more: object) -> Completed:
         return run(re.sub(r"PATH=.*", f"PATH={tools}", command), **more)  # type: ignore[arg-type]  # as it came
 
-    connection.run = bare  # type: ignore[assignment,method-assign]  # a host without flock
+    connection.run_standing = bare  # type: ignore[assignment,method-assign]  # a host without flock
     with pytest.raises(ClaimError, match="the program flock is missing there") as caught:
         SshClaimFile(connection, str(tmp_path / "c"), "prod", "jira1").create(RECORD)
     assert caught.value.effect is Effect.NONE
@@ -214,8 +214,8 @@ def test_a_missing_tool_is_named(sshd: Sshd, tmp_path: Path) -> None:
 
 
 def test_noise_of_a_login_shell_is_passed_over(connection: SshConnection, folder: Path) -> None:
-    run = connection.run
-    connection.run = lambda command, **more: run(  # type: ignore[method-assign]  # a talkative profile
+    run = connection.run_standing
+    connection.run_standing = lambda command, **more: run(  # type: ignore[method-assign]  # a talkative profile
         f"printf 'Welcome to jira1. rollsafe is welcome'; {command}", **more
     )
     claim = SshClaimFile(connection, str(folder), "prod", "jira1")
@@ -226,10 +226,10 @@ def test_noise_of_a_login_shell_is_passed_over(connection: SshConnection, folder
 def test_a_record_cut_short_on_the_way_is_not_installed(connection: SshConnection, folder: Path) -> None:
     claim = SshClaimFile(connection, str(folder), "prod", "jira1")
     claim.create(RECORD)
-    run = connection.run
-    connection.run = (
+    run = connection.run_standing
+    connection.run_standing = (
         lambda command, stdin=b"", **more: run(  # type: ignore[method-assign]  # a line that breaks
-            command, stdin=stdin[:-5], **more
+            command, stdin=stdin[:-6] + b"\n", **more
         )
     )
     with pytest.raises(ClaimError, match="cut short"):

@@ -36,7 +36,9 @@ class As(SshConnection):
         more = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
         self._words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", *more, *shell, "-c"]
 
-    def run(self, command: str, *, stdin: bytes = b"", timeout_s: float, output_limit: int = 65536) -> Completed:
+    def run_standing(
+        self, command: str, *, stdin: bytes = b"", timeout_s: float, output_limit: int = 65536
+    ) -> Completed:
         done = subprocess.run([*self._words, command], input=stdin, capture_output=True, timeout=timeout_s, check=False)
         return Completed(done.returncode, done.stdout, done.stderr)
 
@@ -110,13 +112,13 @@ def test_a_folder_that_only_root_writes_is_named(shared: Path) -> None:
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
 def test_the_scripts_run_in_every_shell(shared: Path, shell: list[str]) -> None:
     connection = As(54301, GROUP, shell=tuple(shell))
-    run = connection.run
+    run = connection.run_standing
     words = " ".join(shell)
 
     def other(command: str, **more: object) -> Completed:
         return run(command.replace("exec sh -c", f"exec {words} -c", 1), **more)  # type: ignore[arg-type]  # as it came
 
-    connection.run = other  # type: ignore[assignment,method-assign]  # the shell under test
+    connection.run_standing = other  # type: ignore[assignment,method-assign]  # the shell under test
     claim = SshClaimFile(connection, str(shared), "prod", "jira1")
     claim.may_claim()
     assert claim.create(RECORD) is True

@@ -91,7 +91,7 @@ def run_script(
     """Run PREAMBLE and `script` with `arguments`. Raises ShellError for everything that is no answer."""
     words = " ".join(shlex.quote(word) for word in arguments)
     command = f"exec sh -c {shlex.quote(PREAMBLE + script)} rollsafe {words}"
-    done = connection.run(command, stdin=stdin, timeout_s=timeout_s, output_limit=output_limit)
+    done = connection.run_standing(command, stdin=stdin, timeout_s=timeout_s, output_limit=output_limit)
     said = b"\n" + done.stdout
     if done.exit_status == 0 and MARK in said:
         word, _, rest = said.split(MARK, 1)[1].partition(b"\n")

@@ -11,6 +11,7 @@ from rollsafe.drivers.ssh.client_config import ClientConfig
 from rollsafe.drivers.ssh.deadline import Deadline
 from rollsafe.drivers.ssh.dialer import Line, dial, refused
 from rollsafe.drivers.ssh.keys import KeyRing
+from rollsafe.drivers.ssh.standing import START, ShellGone, StandingShell
 from rollsafe.drivers.ssh.transport import ADMINISTRATIVELY_PROHIBITED, ChannelRefused, ChannelTimeout, SshTransport
 from rollsafe.errors import Effect, ShellError
 from rollsafe.model.settings import SshSettings
@@ -61,6 +62,7 @@ class SshConnection:
         self._dialling = threading.Lock()
         self._line: Line | None = None
         self._commands = threading.BoundedSemaphore(MOST_COMMANDS)
+        self._idle: list[tuple[Line, StandingShell]] = []
 
     @property
     def host(self) -> str:
@@ -76,9 +78,9 @@ class SshConnection:
         if not self._commands.acquire(timeout=timeout_s):
             raise refused(f"{self.host}: {MOST_COMMANDS} commands have been running there for {timeout_s:g} s")
         try:
-            transport, channel = self._opened(timeout_s, lambda line, limit: line.open_command(deadline=limit))
+            line, channel = self._opened(timeout_s, lambda last, limit: last.open_command(deadline=limit))
             try:
-                return _Command(self.host, transport, channel, Deadline(timeout_s), output_limit).run(command, stdin)
+                return _Command(self.host, line.last, channel, Deadline(timeout_s), output_limit).run(command, stdin)
             except (ChannelTimeout, TimeoutError) as error:
                 raise ShellError(
                     f"{self.host}: no end of the command within {timeout_s:g} s; it may go on there: {_short(command)}"
@@ -87,6 +89,58 @@ class SshConnection:
                 channel.close()
         finally:
             self._commands.release()
+
+    def run_standing(
+        self, command: str, *, stdin: bytes = b"", timeout_s: float, output_limit: int = 65536
+    ) -> Completed:
+        """Run `command` as `run` does, in a POSIX sh that stands by there, so that no login shell is started for it.
+
+        `stdin` is text that ends with a newline. Raises ShellError as `run` does.
+        """
+        if not self._commands.acquire(timeout=timeout_s):
+            raise refused(f"{self.host}: {MOST_COMMANDS} commands have been running there for {timeout_s:g} s")
+        try:
+            line, shell = self._shell(timeout_s)
+            try:
+                done = Completed(*shell.run(command, stdin, Deadline(timeout_s), output_limit))
+            except (TimeoutError, ShellGone, ShellError) as error:
+                shell.close()
+                raise self._broken(error, command, timeout_s) from error
+            self._idle.append((line, shell))
+            return done
+        finally:
+            self._commands.release()
+
+    def _shell(self, timeout_s: float) -> tuple[Line, StandingShell]:
+        """A shell that surely answers: one that stands by, or a new one. Nothing of the caller's was sent yet."""
+        limit = min(timeout_s, self.settings.connect_timeout_s)
+        while True:
+            try:
+                line, shell = self._idle.pop()
+            except IndexError:
+                break
+            if line.alive() and shell.answers(Deadline(limit)):
+                return line, shell
+            shell.close()
+            self._drop(line)  # a peer that vanished without a word
+        line, channel = self._opened(timeout_s, lambda last, within: last.open_command(deadline=within))
+        try:
+            accepted = line.last.send_command(channel, START, deadline=Deadline(limit))
+        except (ChannelTimeout, EOFError, OSError, paramiko.SSHException) as error:
+            channel.close()
+            raise refused(f"{self.host}: the connection broke as a shell was started") from error
+        if not accepted:
+            raise refused(f"{self.host}: sshd refuses to run commands for this user")
+        return line, StandingShell(self.host, channel)
+
+    def _broken(self, error: Exception, command: str, timeout_s: float) -> ShellError:
+        if isinstance(error, ShellError):
+            return error
+        if isinstance(error, TimeoutError):
+            return ShellError(
+                f"{self.host}: no end of the command within {timeout_s:g} s; it may go on there: {_short(command)}"
+            )
+        return ShellError(f"{self.host}: the connection broke while the command ran: {_short(command)}.")
 
     def dial_tcp(self, host: str, port: int, *, timeout_s: float) -> paramiko.Channel:
         """A TCP connection from the destination to host:port, as an object that works like a socket."""
@@ -102,6 +156,7 @@ class SshConnection:
 
     def close(self) -> None:
         """Close the connection. A later call makes a new one."""
+        self._idle.clear()
         with self._dialling:
             line, self._line = self._line, None
         if line is not None:
@@ -119,14 +174,14 @@ class SshConnection:
         timeout_s: float,
         open_it: Callable[[SshTransport, Deadline], paramiko.Channel],
         where: str = "",
-    ) -> tuple[SshTransport, paramiko.Channel]:
+    ) -> tuple[Line, paramiko.Channel]:
         """A fresh channel. A connection that turns out to be dead is made anew, once: nothing was sent over it yet."""
         for last_try in (False, True):
             line = self._alive()
             # a peer that vanished without a word is found out here: leave time for a new connection
             limit = timeout_s if last_try else min(timeout_s, self.settings.connect_timeout_s)
             try:
-                return line.last, open_it(line.last, Deadline(limit))
+                return line, open_it(line.last, Deadline(limit))
             except ChannelRefused as error:
                 raise self._refusal(where, error) from error
             except (ChannelTimeout, EOFError, OSError, paramiko.SSHException) as error:
