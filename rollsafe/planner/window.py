@@ -10,6 +10,7 @@ from rollsafe.model.verdict import Verdict
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _OPEN = re.compile(r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([0-2]\d):([0-5]\d)-([0-2]\d):([0-5]\d)$")
+_MINUTE = timedelta(minutes=1)
 _BLACKOUT = re.compile(r"^(\d{4}-\d{2}-\d{2})/(\d{4}-\d{2}-\d{2})$")
 
 
@@ -92,7 +93,7 @@ def opens(rules: WindowRules, now: datetime) -> datetime | None:
 
 
 def _spans(rules: WindowRules, now: datetime) -> list[tuple[datetime, datetime]]:
-    """The openings around `now`, as instants: a local time that does not exist, or exists twice, is zoneinfo's."""
+    """The openings around `now`, as instants."""
     zone = ZoneInfo(rules.timezone)
     today = now.astimezone(zone).date()
     spans = []
@@ -103,11 +104,25 @@ def _spans(rules: WindowRules, now: datetime) -> list[tuple[datetime, datetime]]
             if day.weekday() != opening.weekday:
                 continue
             last = day + timedelta(days=1) if opening.next_day else day
-            start = datetime.combine(day, opening.start, zone).astimezone(UTC)
-            stop = datetime.combine(last, opening.length_until, zone).astimezone(UTC)
+            start = _instant(day, opening.start, zone)
+            stop = _instant(last, opening.length_until, zone)
             if start < stop:
                 spans.append((start, stop))
     return spans
+
+
+def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """A local time as an instant. One that comes twice is its first; one that is jumped over is the jump itself."""
+    later = datetime.combine(day, clock, zone).astimezone(UTC)
+    if later.astimezone(zone).replace(tzinfo=None) == datetime.combine(day, clock):
+        return later
+    earlier = datetime.combine(day, clock.replace(fold=1), zone).astimezone(UTC)
+    offset = later.astimezone(zone).utcoffset()
+    while later - earlier > _MINUTE:  # halves: the jump lies between the two
+        middle = earlier + (later - earlier) / 2
+        middle = middle.replace(second=0, microsecond=0)
+        earlier, later = (earlier, middle) if middle.astimezone(zone).utcoffset() == offset else (middle, later)
+    return later
 
 
 def _blackout(rules: WindowRules, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime] | None:
@@ -115,8 +130,8 @@ def _blackout(rules: WindowRules, zone: ZoneInfo, now: datetime) -> tuple[dateti
     coming = []
     for entry in rules.blackouts:
         first, last = parse_blackout(entry)
-        start = datetime.combine(first, time(), zone).astimezone(UTC)
-        end = datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC)
+        start = _instant(first, time(), zone)
+        end = _instant(last + timedelta(days=1), time(), zone)
         if end > now:
             coming.append((start, end))
     return min(coming, default=None)
