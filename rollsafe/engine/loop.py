@@ -123,6 +123,8 @@ class Rollout:
                 self._actor.begin(decision, now)
                 if self._s.log.state.in_hand != decision.node:
                     self._s.clock.sleep(self._s.plan.policy.poll_s)
+                elif decision.node in self._s.blocked:
+                    self._finish_node(decision.node, "left out")  # its claim is not ours: nothing of it may be written
             case WriteMembers():
                 self._write(decision)
             case RestartNode():
@@ -298,14 +300,15 @@ class Rollout:
         return now
 
     def _with_blocked(self, ending: Ending) -> Ending:
-        """Nodes that a takeover could not reach: their claims stay, and their members were not written."""
+        """Nodes that a takeover could not reach: their claims stay, and their members were not written (30 where one
+        of them is out, else 40: nothing is out, but not everything could be asked)."""
         blocked = sorted(self._s.blocked - self._s.forgotten)
         if not blocked:
             return ending
         names = ", ".join(blocked)
         text = f"{ending.message} The claim on {names} could not be reached, and stays. To go on: {self._s.mend}"
-        code = max(ending.exit_code, 30) if ending.exit_code != 40 else 30
-        return _replaced(ending, "node-out", code, text)
+        outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
+        return _replaced(ending, outcome, code, text)
 
 
 def _without_numbers(text: str) -> str:

@@ -1,0 +1,57 @@
+"""A recover that can't raise the claim on a node goes on with the others, names it, and ends."""
+
+import pytest
+
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
+from rollsafe.rehearsal.judgement import Ended
+from rollsafe.rehearsal.miniature import shorten
+from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.world import SimWorld
+
+
+def killed_in_the_restart() -> tuple[SimWorld, Engine]:
+    """A run that died right after it sent the restart of n1."""
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    first = sim.operator("runner")
+    first.hooks.append(lambda call: _die_at_restart(first, call.site))
+    with pytest.raises(Crash):
+        engine("run", first, sim.world(first), "r")
+    sim.timeline.pass_time(30.0)
+    return sim, engine
+
+
+def _die_at_restart(operator: Operator, site: str) -> None:
+    if site.startswith("restarter.begin"):
+        operator.crash = CrashPoint("effect", operator.effects + 1, after=True)
+
+
+def recovered(sim: SimWorld, engine: Engine, *faults: Fault) -> tuple[Operator, Ended]:
+    operator = sim.operator(faults=list(faults))
+    return operator, engine("recover", operator, sim.world(operator), "r")
+
+
+def test_nothing_is_written_to_a_node_whose_claim_can_not_be_raised_and_recover_says_so_soon() -> None:
+    sim, engine = killed_in_the_restart()
+    before = len(sim.outside.acts)
+    operator, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n1"))
+    assert ended.exit_code == 30
+    assert {entry["node"] for entry in ended.left_out} == {"n1"}
+    assert "The claim on n1 could not be reached" in ended.message
+    assert len(sim.outside.acts) == before
+    assert operator.calls < 1000, "it asked again and again"
+    _, again = recovered(sim, engine)
+    assert again.exit_code == 0
+    assert sim.as_found()
+
+
+def test_an_unreached_node_with_nothing_out_is_unknown_and_not_called_out() -> None:
+    sim, engine = killed_in_the_restart()
+    _, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n3"))
+    assert (ended.exit_code, ended.left_out) == (40, ())
+    assert "The claim on n3 could not be reached, and stays" in ended.message
+    assert sim.as_found()
+    _, again = recovered(sim, engine)
+    assert again.exit_code == 0
