@@ -14,7 +14,7 @@ from rollsafe.rehearsal.nodes import SimNode
 RISE = 2
 FALL = 3
 FULL = RISE + FALL - 1
-INTER_S = 2.0
+INTER_S = 1.0
 PERSON = "a person"
 RELOAD = "a reload"
 FOUND = "found"

@@ -14,6 +14,10 @@ class Crash(BaseException):
     """The operator's process is gone (SIGKILL, power, a runner that vanished). Nothing may catch this."""
 
 
+class Endless(BaseException):
+    """A command goes on and on, in simulated time or in calls. Nothing may catch this but the player."""
+
+
 class Way(Enum):
     """How one call fails."""
 

@@ -22,6 +22,12 @@ EVENTS = {
     "another node dies": "other",
     "another node's claim is lost": "other",
 }
+MODES = {
+    "the restart command fails": "fails",
+    "the restart command stops the node and fails": "stops",
+    "the restart command hangs": "hangs",
+    "the restart command does nothing": "nothing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Event:
         return f"{self.kind} ({self.target})"
 
 
-def happen(sim: SimWorld, event: Event) -> None:  # noqa: PLR0912 - a table of deeds; a dict of lambdas reads worse
+def happen(sim: SimWorld, event: Event) -> None:
     """Let it happen now. Raises KeyError for an event that nobody knows."""
     node = sim.nodes.get(event.target)
     endpoint = next((e for k, e in sim.endpoints.items() if " ".join(k) == event.target), None)
@@ -49,22 +55,16 @@ def happen(sim: SimWorld, event: Event) -> None:  # noqa: PLR0912 - a table of d
             node.ssh = "refused"
         case "SSH hangs" if node is not None:
             node.ssh = "hangs"
+        case kind if node is not None and kind in MODES:
+            node.restart_mode = MODES[kind]
         case "the node never comes up" if node is not None:
             node.next_times = NodeTimes(web_runs=EVER, scim_opens=EVER)
         case "SCIM stays dead while web runs" if node is not None:
             node.next_times = NodeTimes(scim_opens=EVER)
-        case "the restart command fails" if node is not None:
-            node.restart_mode = "fails"
-        case "the restart command stops the node and fails" if node is not None:
-            node.restart_mode = "stops"
-        case "the restart command hangs" if node is not None:
-            node.restart_mode = "hangs"
-        case "the restart command does nothing" if node is not None:
-            node.restart_mode = "nothing"
         case "another node dies" if node is not None:
             node.fall_ill(EVER)
         case "another node's claim is lost" if node is not None:
-            node.claim = None
+            sim.lose_claim(event.target)
         case _:
             raise KeyError(f"{event} can't happen in this cluster")
 

@@ -17,11 +17,11 @@ class NodeTimes:
     """How a node's restart goes, in seconds. From the command: the stop; from the new JVM's start: the rest."""
 
     stops_after: float = 0.3  # the ports close and what is in flight is cut
-    starts_after: float = 3.0  # the new JVM begins; its identity is another one from here
-    command_takes: float = 4.0  # the node's lock is held so long
-    web_opens: float = 2.0  # answers STARTING from here
-    web_runs: float = 6.0  # answers RUNNING from here
-    scim_opens: float = 7.0
+    starts_after: float = 1.5  # the new JVM begins; its identity is another one from here
+    command_takes: float = 2.0  # the node's lock is held so long
+    web_opens: float = 0.8  # answers STARTING from here
+    web_runs: float = 2.0  # answers RUNNING from here
+    scim_opens: float = 2.5
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class SimNode:
     claim: ClaimRecord | None = None
     claim_damaged: bool = False
     claimed_by: str = ""  # the operator that wrote the claim last
-    claimed_at: float = 0.0  # when its epoch or holder changed last
+    claimed_at: float = -EVER  # when its epoch or holder changed last, or the claim was lost
     locked_until: float = 0.0
     jvm_since: float | None = -EVER
     incarnation: int = 1

@@ -10,13 +10,15 @@ from rollsafe.model.claim import Token
 from rollsafe.model.reading import PoolReading
 from rollsafe.model.record import Record
 from rollsafe.rehearsal.clock import START, Timeline
-from rollsafe.rehearsal.faults import TOLD, Crash, CrashPoint, Fault, Told, Way
+from rollsafe.rehearsal.faults import TOLD, Crash, CrashPoint, Endless, Fault, Told, Way
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 EFFECTS = frozenset({"balancer.write", "claim.create", "claim.swap", "restarter.begin"})
 CALL_S = 0.01  # what a call that meets no fault takes
+LONGEST_S = 4 * 3600.0  # of simulated time; with the short times of a rehearsal a command that takes longer never ends
+CALLS_AT_MOST = 50_000  # of one command: a long one makes some thousands
 INLINE_S = 0.5  # a question that takes longer must see its own clock move
 
 
@@ -27,6 +29,16 @@ class Call:
     index: int
     site: str  # kind and target
     records: int  # how many journal records there were before it
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One place where the process could have died: how many effects and records there were, and when."""
+
+    crash: CrashPoint
+    effects: int
+    records: int
     at_s: float
 
 
@@ -71,7 +83,7 @@ class Operator:
     calls: int = 0
     effects: int = 0
     done: int = 0  # effects that took place
-    marks: list[tuple[str, int, bool, int, float]] = field(default_factory=list)  # where it could have died
+    marks: list[Mark] = field(default_factory=list)  # where it could have died
     log: list[Call] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     seen: dict[tuple[tuple[str, str], str], tuple[float, PoolReading]] = field(default_factory=dict)
@@ -131,9 +143,13 @@ class Operator:
         return self._told(site)
 
     def alive(self) -> None:
-        """Raises Crash where the process is gone: the dead do nothing, whatever their `finally` says."""
+        """Raises Crash where the process is gone: the dead do nothing, whatever their `finally` says; and Endless where
+        it never ends."""
         if self.dead:
             raise Crash(self.name)
+        if self.calls > CALLS_AT_MOST or self.clock.timeline.now > LONGEST_S:
+            self.dead = True
+            raise Endless(f"{self.name} has not ended after {self.clock.timeline.now:.0f} s and {self.calls} calls")
 
     def pass_time(self, seconds: float) -> None:
         """Time that this process spends."""
@@ -261,7 +277,8 @@ class Operator:
 
     def _die(self, kind: str, index: int, *, after: bool) -> None:
         if self.trace:
-            self.marks.append((kind, index, after, self.done, self.clock.timeline.now + self.aside_s))
+            at_s = self.clock.timeline.now + self.aside_s
+            self.marks.append(Mark(CrashPoint(kind, index, after), self.done, len(self.records), at_s))
         if self.crash == CrashPoint(kind, index, after):
             self.dead = True
             raise Crash(self.name)

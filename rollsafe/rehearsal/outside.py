@@ -209,7 +209,7 @@ class Outside:
         now = self.timeline.now
         for node in self.nodes.values():
             mine = node.claim is not None and node.claimed_by == operator.name
-            fresh = node.claim is not None and now - node.claimed_at <= OUTWAIT_S
+            fresh = now - node.claimed_at <= OUTWAIT_S  # a write rests on a reading that may be so old
             if mine or fresh:
                 continue
             if operator.paused_in_call and operator.name not in self.excused:

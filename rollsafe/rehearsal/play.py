@@ -9,7 +9,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.record import Record
 from rollsafe.ports import World
 from rollsafe.rehearsal.clock import START
-from rollsafe.rehearsal.faults import Crash, Fault
+from rollsafe.rehearsal.faults import Crash, Endless, Fault
 from rollsafe.rehearsal.happen import Event, happen, mend
 from rollsafe.rehearsal.judgement import Ended, judge
 from rollsafe.rehearsal.operator import Call, Operator
@@ -20,7 +20,6 @@ from rollsafe.rehearsal.world import SimWorld
 
 RUN = "rehearsal"
 RECOVERIES = 3  # a recovery may meet the fault itself; once the faults are over, one must do
-LONGEST_S = 24 * 3600.0
 
 
 class Execute(Protocol):
@@ -87,6 +86,9 @@ class _Actors:
             return self.stage.execute(mode, operator, self.sim.world(operator), RUN)
         except Crash:
             return None
+        except Endless as endless:
+            self.played.violations.append(Violation("I9", self.sim.timeline.now, f"{mode}: {endless}"))
+            return None
         except Rejoined:
             self.played.rejoined = True
             return None
@@ -145,8 +147,6 @@ def _told(actors: _Actors) -> Played:
     for request in sim.outside.cuts:
         played.cut[request.service] = played.cut.get(request.service, 0) + 1
     played.failed_requests = len(sim.outside.failures)
-    if sim.timeline.now > LONGEST_S:
-        played.violations.append(Violation("I9", sim.timeline.now, "it took more than a day"))
     return played
 
 

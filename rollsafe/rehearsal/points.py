@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from rollsafe.model.cluster import Cluster
 from rollsafe.rehearsal.faults import SINGLE_WAYS, TOLD, CrashPoint, Fault, Way
 from rollsafe.rehearsal.happen import EVENTS, Event
-from rollsafe.rehearsal.operator import EFFECTS, Call, Operator
+from rollsafe.rehearsal.operator import EFFECTS, Call, Mark, Operator
 
 QUIET = frozenset({"step.waiting", "gate.checked"})  # records that come again and again while nothing changes
 SIGNS = frozenset({"claim.made", "claim.changed", "step.started", "step.finished", "write.done", "restart.begun"})
@@ -41,7 +41,7 @@ class Track:
     calls: tuple[Call, ...]
     types: tuple[str, ...]  # of its records
     nodes: tuple[str | None, ...]  # of its records
-    marks: tuple[tuple[str, int, bool, int, float], ...]  # kind, index, after, effects before, at: every crash point
+    marks: tuple[Mark, ...]  # every place where it could have died
 
 
 def track_of(operator: Operator) -> Track:
@@ -57,13 +57,12 @@ def track_of(operator: Operator) -> Track:
 def crashes(track: Track) -> list[Point]:
     """A crash before and after every journal record, and before and after every effect over a port."""
     points: dict[tuple[int, float], Point] = {}
-    for kind, index, after, effects, at_s in track.marks:
-        same = (effects, at_s)
+    for mark in track.marks:
+        same = (mark.effects, mark.at_s)
         if same in points:
             points[same] = replace(points[same], stands_for=points[same].stands_for + 1)
-            continue
-        crash = CrashPoint(kind, index, after)
-        points[same] = Point("crash", f"{crash} ({_record(track, kind, index)})", crash=crash)
+        else:
+            points[same] = Point("crash", f"{mark.crash}, {_after(track, mark.records)}", crash=mark.crash)
     return list(points.values())
 
 
@@ -142,12 +141,10 @@ def pairs(track: Track, cluster: Cluster) -> list[Point]:
 def recoveries(crash: Point, track: Track) -> list[Point]:
     """After one crash, the recovery itself dies at each of its effects, and each of its calls fails in each way."""
     points: dict[tuple[object, ...], Point] = {}
-    for kind, index, after, effects, at_s in track.marks:
-        second = CrashPoint(kind, index, after)
-        where = f"{crash.where}, then recover dies {second}"
-        points.setdefault(
-            (effects, at_s), replace(crash, kind="recover", where=where, recover_crash=second, stands_for=1)
-        )
+    for mark in track.marks:
+        where = f"{crash.where}, then recover dies {mark.crash}"
+        point = replace(crash, kind="recover", where=where, recover_crash=mark.crash, stands_for=1)
+        points.setdefault((mark.effects, mark.at_s), point)
     for call in track.calls:
         for ways in classes(call.site):
             where = f"{crash.where}, then in recover {call.site}: {ways[0].value}"
@@ -190,29 +187,25 @@ def _after(track: Track, records: int) -> str:
     return f"after {track.types[records - 1]}" + (f" of {node}" if node else "")
 
 
-def _record(track: Track, kind: str, index: int) -> str:
-    if kind == "record" and index <= len(track.types):
-        node = track.nodes[index - 1]
-        return track.types[index - 1] + (f" of {node}" if node else "")
-    return "an effect over a port"
-
-
 def _wanted(cluster: Cluster, track: Track, *, thorough: bool) -> frozenset[str | None]:
     """Whose part of the run is played: the first node's, with what comes before it and after the last; or all."""
-    order = list(dict.fromkeys(node for node in track.nodes if node is not None))
-    names = order or [node.name for node in cluster.live_nodes]
-    return frozenset({None, *(names if thorough else names[:1])})
+    names = [node.name for node in cluster.live_nodes]
+    return frozenset({None, *(names if thorough else [_first(track) or names[0]])})
 
 
 def telling(crashes: Sequence[Point], track: Track, *, thorough: bool) -> list[Point]:
-    """The crashes whose recovery is itself made to fail: with a node in hand, at each stage of it."""
-    stages = ("write.done", "restart.intent", "restart.begun", "step.started", "claim.changed")
-    chosen: dict[str, Point] = {}
+    """The crashes whose recovery is itself made to fail: right after the restart was sent; or at every stage."""
+    stages = {"restart.intent"} if not thorough else {"write.intent", "write.done", "restart.intent", "restart.done"}
+    records = {mark.crash: mark.records for mark in track.marks}
+    wanted = {node for node in track.nodes if node is not None} if thorough else {_first(track)}
+    chosen: dict[tuple[str, str | None], Point] = {}
     for point in crashes:
-        crash = point.crash
-        if crash is None or crash.kind != "record" or crash.index > len(track.types):
-            continue
-        kind = track.types[crash.index - 1]
-        if kind in stages and (thorough or kind in ("restart.begun", "restart.intent", "write.done")):
-            chosen.setdefault(f"{kind} {track.nodes[crash.index - 1] if thorough else ''}", point)
+        assert point.crash is not None
+        last = records[point.crash] - 1
+        if last >= 0 and track.types[last] in stages and track.nodes[last] in wanted:
+            chosen[track.types[last], track.nodes[last]] = point  # the last one: whatever was sent is under way
     return list(chosen.values())
+
+
+def _first(track: Track) -> str | None:
+    return next((node for kind, node in zip(track.types, track.nodes, strict=True) if kind == "node.started"), None)

@@ -92,6 +92,7 @@ class SimWorld:
     def lose_claim(self, node: str) -> None:
         """The claim's file is gone from the node's disk."""
         self.nodes[node].claim = None
+        self.nodes[node].claimed_at = self.timeline.now
 
     def state(self) -> dict[tuple[str, str, str, str], str]:
         """Every member's admin state now: (balancer, endpoint, pool, seat) -> state."""
