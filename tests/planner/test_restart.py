@@ -1,0 +1,154 @@
+"""From the restart's intent to unbroken health: what counts as proof, and what does not."""
+
+import pytest
+
+from rollsafe.model.reading import HealthReading, IdentityReading, RestartReading, Unread
+from rollsafe.planner.decisions import FinishNode, FinishStep, GiveUpRestart, HaltRun, ProveRestart, StartStep, Wait
+from rollsafe.planner.readings import Order, Watch
+from tests.planner.scene import decide, look_again, scene
+
+ENDED, FAILED, GONE = RestartReading(True, 0), RestartReading(True, 3, "no such unit"), RestartReading(True, None)
+RUNNING = RestartReading(finished=False)
+OLD, NEW, NONE = IdentityReading("old"), IdentityReading("new"), IdentityReading(None)
+BUSY = IdentityReading("new", job=True)
+
+PROOF = {
+    # what the command does, what the identity is, seconds since it was sent: what follows
+    "it ended well, and the identity changed": (ENDED, NEW, 5, ProveRestart),
+    "it ended well, and the identity is as before: exit 0 is no proof": (ENDED, OLD, 5, Wait),
+    "it ended well, the identity is as before, and 31 s have passed": (ENDED, OLD, 31, GiveUpRestart),
+    "it ended well, and there is no identity yet": (ENDED, NONE, 5, Wait),
+    "it ended well, and nothing proves it for 31 s": (ENDED, NONE, 31, GiveUpRestart),
+    "it ended well, and the identity can't be read": (ENDED, Unread("no route"), 5, Wait),
+    "it ended with 3": (FAILED, OLD, 5, GiveUpRestart),
+    "it ended with 3, and the identity changed all the same": (FAILED, NEW, 5, GiveUpRestart),
+    "it is gone without a word (a reboot), and the identity changed": (GONE, NEW, 5, ProveRestart),
+    "it is still running, and the identity changed: its end is waited for": (RUNNING, NEW, 5, Wait),
+    "it is still running at its limit, and the identity changed": (RUNNING, NEW, 81, ProveRestart),
+    "it is still running at its limit": (RUNNING, OLD, 81, GiveUpRestart),
+    "a systemd job is pending past the command's limit: that is progress": (ENDED, BUSY, 81, Wait),
+    "a systemd job is pending past every limit": (ENDED, BUSY, 281, GiveUpRestart),
+    "nothing can be read": (Unread("no route"), Unread("no route"), 5, Wait),
+    "nothing can be read until the limit": (Unread("no route"), Unread("no route"), 81, GiveUpRestart),
+}
+
+
+@pytest.mark.parametrize("row", PROOF)
+def test_proof(row):
+    command, identity, seconds, expected = PROOF[row]
+    look, story = scene(lambda look, story: story.sent())
+    if isinstance(command, RestartReading) and command.finished:
+        story.add("restart.ended", "a")
+    look.restart, look.identity = command, identity
+    look.at_s += seconds
+    decision = decide(look, story)
+    assert isinstance(decision, expected)
+    if isinstance(decision, ProveRestart):
+        assert decision.identity == "new"
+
+
+def test_the_reason_for_giving_up_says_what_the_command_said():
+    look, story = scene(lambda look, story: story.sent())
+    look.restart, look.identity = FAILED, OLD
+    assert decide(look, story) == GiveUpRestart("a", "the restart command of a exited 3: no such unit")
+
+
+def test_a_restart_given_up_and_fenced_halts_the_run_and_the_node_goes_back_when_it_is_healthy():
+    look, story = scene(lambda look, story: story.sent())
+    story.add("restart.failed", "a", None, "it was not restarted", effect="unknown", fenced=True)
+    decision = decide(look, story)
+    assert decision == HaltRun("it was not restarted", remedy="look at a before the next run")
+    story.halt(decision.reason)
+    assert decide(look, story) == StartStep("a", "healthy")
+
+
+def test_a_restart_that_may_still_run_leaves_the_node_out_however_healthy_it_is():
+    look, story = scene(lambda look, story: story.sent())
+    story.add("restart.failed", "a", None, "no proof", effect="unknown", fenced=False)
+    story.halt("no proof")
+    story.add("step.started", "a", step="healthy")
+    look.watch = Watch(healthy_since={"a": 0.0})
+    look.at_s += 60
+    assert decide(look, story) == FinishNode("a", "left out")
+
+
+# --- health ----------------------------------------------------------------------------------------------------
+
+
+def states(**words: str) -> dict[tuple[str, str], HealthReading]:
+    return {("a", s): HealthReading("a", s, state == "RUNNING", state) for s, state in words.items()}
+
+
+def seen(*looks: dict[tuple[str, str], HealthReading]) -> object:
+    """The decision after these looks, one each second, at a node that was proven to be restarted."""
+    look, story = scene(lambda look, story: story.proven())
+    for health in looks:
+        look.health.update(health)
+        look_again(look, story)
+    return decide(look, story)
+
+
+UP = states(scim="RUNNING", web="RUNNING")
+STARTING, SCIM_LATE = states(scim="refused", web="STARTING"), states(scim="refused", web="RUNNING")
+HEALTHY = {
+    "every service for ten seconds": ([UP] * 11, FinishStep),
+    "every service for nine": ([UP] * 10, Wait),
+    "web alone for ever": ([SCIM_LATE] * 20, Wait),
+    "starting for ever is progress, not failure": ([STARTING] * 60, Wait),
+    "one failure after eight seconds, and eight more": ([UP] * 9 + [SCIM_LATE] + [UP] * 9, Wait),
+    "one failure, and then ten seconds": ([UP] * 9 + [SCIM_LATE] + [UP] * 11, FinishStep),
+}
+
+
+@pytest.mark.parametrize("row", HEALTHY)
+def test_health_is_every_service_without_a_break(row):
+    looks, expected = HEALTHY[row]
+    assert isinstance(seen(*looks), expected)
+
+
+def test_health_from_before_the_restart_does_not_count():
+    look, story = scene(lambda look, story: story.proven())
+    look.watch = Watch(healthy_since={"a": look.at_s - 1000})
+    look.at_s += 9
+    assert isinstance(decide(look, story), Wait)
+    look.at_s += 1
+    assert isinstance(decide(look, story), FinishStep)
+
+
+def test_a_gap_in_time_voids_health():
+    look, story = scene(lambda look, story: story.proven())
+    look_again(look, story)
+    look_again(look, story, 60, gap="the laptop slept")
+    assert isinstance(decide(look, story), Wait)
+
+
+LIMITS = [(199, Wait), (201, HaltRun)]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), LIMITS)
+def test_a_node_that_does_not_start_is_left_out_at_its_own_limit(seconds, expected):
+    look, story = scene(lambda look, story: story.proven())
+    look.ill("a", state="STARTING")
+    look.at_s += seconds
+    decision = decide(look, story)
+    assert isinstance(decision, expected)
+    if isinstance(decision, HaltRun):
+        assert decision.reason == "a did not become healthy in 200 s: scim STARTING, web STARTING"
+        assert "rollsafe recover" in decision.remedy
+        story.halt(decision.reason)
+        assert decide(look, story) == FinishNode("a", "left out")
+
+
+def test_sigterm_leaves_a_stopped_node_to_recover_at_once():
+    look, story = scene(lambda look, story: story.proven())
+    look.order, look.order_s = Order.NOW, look.at_s
+    assert decide(look, story) == HaltRun("asked to stop now")
+    story.halt("asked to stop now")
+    assert decide(look, story) == FinishNode("a", "left out")
+
+
+def test_sigint_finishes_a_stopped_node_and_begins_no_other():
+    look, story = scene(lambda look, story: story.proven())
+    look.order = Order.FINISH
+    story.halt("asked to stop after the node in hand")
+    assert isinstance(decide(look, story), Wait)
