@@ -239,8 +239,10 @@ def test_ssh_config_fills_what_the_inventory_leaves_open(
     (own_home / ".ssh" / "config").write_text(
         f"Include fleet\nUser {user}\nUserKnownHostsFile ~/.ssh/fleet_hosts\nIdentityFile {sshd.user_key}\n"
         "Host loop\n  ProxyJump loop\nHost odd\n  ProxyCommand nc %h %p\n"
+        f'Match exec "test %n = by-program"\n  HostName 127.0.0.1\n  Port {sshd.port}\n'
     )
     try:
+        assert answers(SshSettings("by-program", connect_timeout_s=5))
         assert answers(SshSettings("jira1", connect_timeout_s=5))
         assert "refuses the connection" in refusal(SshSettings("bastion", port=free_port("127.0.0.3")))
         assert "never ends" in refusal(SshSettings("loop"))

@@ -1,8 +1,10 @@
 """Where a connection really goes: the inventory's settings first, then ~/.ssh/config and /etc/ssh/ssh_config."""
 
+import contextlib
 import getpass
 import glob
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from rollsafe.model.settings import Hop, SshSettings
 
 MOST_HOPS = 8  # a chain that is longer is a ring in ~/.ssh/config
 MOST_INCLUDES = 16  # OpenSSH's own limit on nested Include lines
+PROGRAM_S = 10.0  # what a program of a `Match exec` line may take
 DEFAULT_IDENTITIES = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 
 
@@ -96,6 +99,27 @@ class ClientConfig:
             return self._config.lookup(host)
         except (paramiko.SSHException, ImportError) as error:
             raise ShellError(f"{host}: ~/.ssh/config can't be understood: {error}", effect=Effect.NONE) from error
+
+
+class _Programs:
+    """What paramiko asks of invoke for `Match exec`, without its threads that read our stdin."""
+
+    ok = False
+
+    def run(self, command: str, **_: object) -> "_Programs":
+        """Run it as ssh does, by the shell; `ok` says whether it exited 0."""
+        answer = _Programs()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            quiet = subprocess.DEVNULL
+            # ssh_config(5): it is a command of the user's own, for the user's own shell
+            done = subprocess.run(  # noqa: S602 - as above
+                command, shell=True, stdin=quiet, stdout=quiet, stderr=quiet, timeout=PROGRAM_S, check=False
+            )
+            answer.ok = done.returncode == 0
+        return answer
+
+
+paramiko.config.invoke = _Programs()  # type: ignore[attr-defined]  # not in the stubs
 
 
 def _hop(word: str) -> Hop:
