@@ -77,6 +77,7 @@ def _run_resumed(state: RunState, record: Record) -> RunState:
         in_hand=in_hand,
         halt=None,
         gates_closed_s=None,
+        claim_stuck_s=None,
         finished=False,
         epoch=record.data.get("epoch", state.epoch + 1),
         fine_at_start=frozenset(record.data.get("fine", state.fine_at_start)),
@@ -105,6 +106,9 @@ def _gate_checked(state: RunState, record: Record) -> RunState:
     if record.node is not None and record.node in state.nodes:
         hand = state.nodes[record.node]
         return _with(state, replace(hand, gates_closed_s=_closed_s(hand.gates_closed_s, record)))
+    if record.node is None and not record.data.get("allowed", True):  # the act of taking a node in hand failed
+        since_s = record.at_s if state.claim_stuck_s is None else state.claim_stuck_s
+        return replace(state, claim_stuck_s=since_s, claim_stuck=record.message)
     return replace(state, gates_closed_s=_closed_s(state.gates_closed_s, record))
 
 
@@ -127,7 +131,7 @@ def _node_started(state: RunState, record: Record) -> RunState:
     node = NodeState(
         record.node, record.at_s, found, wrote=wrote, counts_as_stopped=bool(record.data.get("counts_as_stopped"))
     )
-    return replace(_with(state, node), in_hand=record.node, gates_closed_s=None)
+    return replace(_with(state, node), in_hand=record.node, gates_closed_s=None, claim_stuck_s=None)
 
 
 def _node_finished(state: RunState, record: Record) -> RunState:

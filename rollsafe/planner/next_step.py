@@ -20,6 +20,7 @@ from rollsafe.planner.readings import Level, Order, Ours, Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import trouble_of
 
+BACK = ("recover", "ready")  # the wishes that take nothing out
 ORDERS = {Order.FINISH: "asked to stop after the node in hand", Order.NOW: "asked to stop now"}
 
 
@@ -48,7 +49,7 @@ def _reason_to_halt(now: Readings) -> HaltRun | None:
 
 
 def _between_nodes(plan: Plan, state: RunState, now: Readings) -> Decision:
-    if state.mode in ("recover", "ready"):
+    if state.mode in BACK:
         rest = [n.name for n in plan.nodes if n.name not in state.nodes]
         return BeginNode(rest[0], ()) if rest and not _over(state) else Finished()
     if state.halt is not None:
@@ -66,6 +67,8 @@ def _over(state: RunState) -> bool:
 def _begin(plan: Plan, state: RunState, now: Readings, node: str) -> Decision:
     verdicts = gates.before_begin(plan, state, now, node)
     no = gates.refusals(verdicts)
+    if state.claim_stuck_s is not None and now.at_s - state.claim_stuck_s >= plan.policy.gate_timeout_s:
+        return HaltRun(f"{node} was not begun: {state.claim_stuck}", remedy="look at the claim's folder there")
     if not no:
         return BeginNode(node, verdicts)
     closed_s = state.gates_closed_s if state.gates_closed_s is not None else now.at_s
@@ -113,8 +116,8 @@ def _act(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: floa
 
 
 def _untouched(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
-    """A node that was not stopped: drain it, or put it back at once where the run has halted."""
-    if state.halt is not None:
+    """A node that was not stopped: drain it, or put it back at once where the run has halted, or only goes back."""
+    if state.halt is not None or state.mode in BACK:
         return put_back.next_decision(plan, hand, now)
     decision = drain.next_decision(plan, state, hand, now, at_s)
     drained_by_hand = state.mode == "drain" and isinstance(decision, RestartNode)

@@ -91,6 +91,8 @@ class RunState:
     in_hand: str | None = None
     halt: Halt | None = None
     gates_closed_s: float | None = None  # the gates of the next node have said no since
+    claim_stuck_s: float | None = None  # the claim could not be changed for the next node since
+    claim_stuck: str = ""  # why
     fine_at_start: frozenset[str] = frozenset()  # nodes that were in, up and healthy when the run began
     finished: bool = False
     epoch: int = 1  # of the claim that this journal knows of; a higher one on the nodes is another's doing

@@ -108,10 +108,14 @@ def _processes(before: Watch, now: Readings) -> dict[PoolKey, str]:
 
 
 def _reloads(before: Watch, now: Readings) -> dict[PoolKey, float]:
+    """When each endpoint's process was new: where its pid changed, or, at the first look, as its uptime tells."""
     reloaded = dict(before.reloaded_at)
     for key, pool in now.pools.items():
-        if isinstance(pool, PoolReading) and pool.process is not None:
-            known = before.process.get(key)
-            if known is not None and known != pool.process:
-                reloaded[key] = now.at_s
+        if not isinstance(pool, PoolReading) or pool.process is None:
+            continue
+        known = before.process.get(key)
+        if known is None and pool.uptime_s is not None:
+            reloaded[key] = now.at_s - pool.uptime_s
+        elif known is not None and known != pool.process:
+            reloaded[key] = now.at_s
     return reloaded

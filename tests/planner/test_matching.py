@@ -1,0 +1,64 @@
+"""Which seat of a pool is which node's."""
+
+import pytest
+
+from rollsafe.model.cluster import DrainRule, Idle, MinReady, Node, Service
+from rollsafe.model.reading import AdminState, Check, PoolReading, SeatReading
+from rollsafe.model.settings import RestartSettings, SshSettings
+from rollsafe.planner.matching import match
+
+
+def node(**members: str) -> Node:
+    return Node("n1", "10.0.0.1", {"web": 8080}, SshSettings("10.0.0.1"), RestartSettings("x"), 60, members)
+
+
+def service(template: str | None = None) -> Service:
+    return Service("web", "lb", ("pool",), MinReady(), DrainRule(Idle.PREFERRED, 1), template)
+
+
+def pool(*seats: str | tuple[str, str]) -> PoolReading:
+    """Seats by name, or by name and address."""
+    pairs = [(seat, None) if isinstance(seat, str) else seat for seat in seats]
+    rows = [SeatReading(name, AdminState.READY, Check.UP, 0, address=address) for name, address in pairs]
+    return PoolReading("pool", tuple(rows))
+
+
+ROWS = {
+    # what the inventory tells, its template, the pool: the seat that is found
+    "the node's own name": (None, None, pool("n2", "n1"), "n1"),
+    "host and port as the name": (None, None, pool("10.0.0.2:8080", "10.0.0.1:8080"), "10.0.0.1:8080"),
+    "a URL as the name": (None, None, pool("http://10.0.0.1:8080", "http://10.0.0.2:8080"), "http://10.0.0.1:8080"),
+    "https": (None, None, pool("https://10.0.0.1:8080"), "https://10.0.0.1:8080"),
+    "any name, by its address": (None, None, pool(("srv7", "10.0.0.1:8080"), ("srv8", "10.0.0.2:8080")), "srv7"),
+    "a name beats an address": (None, None, pool(("srv7", "10.0.0.1:8080"), "n1"), "n1"),
+    "the same host on another port is another": (None, None, pool(("srv7", "10.0.0.1:8081")), None),
+    "a name that only begins alike is another": (None, None, pool("n11", "n1.example.com"), None),
+    "two with one address": (None, None, pool(("a", "10.0.0.1:8080"), ("b", "10.0.0.1:8080")), None),
+    "the template": (None, "{node}-{port}", pool("n1-8080", "n1"), "n1-8080"),
+    "the template with the host": (None, "{host}:{port}", pool("10.0.0.1:8080"), "10.0.0.1:8080"),
+    "the template fits none, though the name would": (None, "jira-{node}", pool("n1"), None),
+    "what the node says beats the template": ("special", "{node}", pool("n1", "special"), "special"),
+    "what the node says fits none": ("special", None, pool("n1"), None),
+    "an empty pool": (None, None, pool(), None),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_members_are_found_by_name_or_address(row):
+    told, template, seats, expected = ROWS[row]
+    member, problem = match(node(**({"web": told} if told else {})), service(template), "lb", "tcp://lb:1", seats)
+    if expected is None:
+        assert member is None
+        assert "Name it under nodes.n1.members.web" in problem
+        assert all(seat.seat in problem for seat in seats.seats), "the pool's members are listed"
+    else:
+        assert member is not None
+        assert (member.seat, member.node, member.endpoint, problem) == (expected, "n1", "tcp://lb:1", "")
+
+
+def test_none_and_several_are_told_apart():
+    none = match(node(), service(), "lb", "e", pool("x"))[1]
+    several = match(node(), service(), "lb", "e", pool(("a", "10.0.0.1:8080"), ("b", "10.0.0.1:8080")))[1]
+    assert none.startswith("no member fits web of n1 (looked for n1 or 10.0.0.1:8080)")
+    assert several.startswith("several members fit web of n1")
+    assert "its members: a (10.0.0.1:8080), b (10.0.0.1:8080)" in several
