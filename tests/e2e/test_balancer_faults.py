@@ -5,11 +5,15 @@ import pytest
 from tests.e2e.judge import nothing_touched, sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
-FAULTS = ["refuse", "hang", "reset"]
+pytestmark = pytest.mark.real
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+def often(fault: str, *others: str) -> list[object]:
+    """One fault is tried by `make test`, the others by `make soak`: each is half a minute of a real window."""
+    return [fault, *(pytest.param(other, marks=pytest.mark.soak) for other in others)]
+
+
+@pytest.mark.parametrize("fault", often("refuse", "hang", "reset"))
 @pytest.mark.parametrize("wire", ["scim2", "web"])
 def test_a_silent_endpoint_at_the_start_is_a_refusal(bed: Testbed, fault: str, wire: str) -> None:
     bed.relays[wire].become(fault)
@@ -18,7 +22,7 @@ def test_a_silent_endpoint_at_the_start_is_a_refusal(bed: Testbed, fault: str, w
     assert bed.relays[wire].host in finished["message"], "the endpoint is named"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", often("reset", "hang", "refuse"))
 def test_an_endpoint_falls_silent_before_the_node_is_stopped(bed: Testbed, fault: str) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")
@@ -36,7 +40,7 @@ def test_an_endpoint_falls_silent_before_the_node_is_stopped(bed: Testbed, fault
     assert bed.failed_requests() == []
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", often("refuse", "hang", "reset"))
 def test_an_endpoint_is_silent_at_the_put_back(bed: Testbed, fault: str) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")
@@ -59,6 +63,7 @@ def test_an_endpoint_is_silent_at_the_put_back(bed: Testbed, fault: str) -> None
     assert bed.all_up()
 
 
+@pytest.mark.soak
 def test_an_endpoint_that_comes_back_in_time_is_no_failure(bed: Testbed) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes", "--nodes", "jira1")
@@ -72,6 +77,7 @@ def test_an_endpoint_that_comes_back_in_time_is_no_failure(bed: Testbed) -> None
     assert bed.observer.not_as_found() == []
 
 
+@pytest.mark.soak
 def test_a_reload_in_the_middle_of_a_drain_never_stops_a_node_in_service(bed: Testbed) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")

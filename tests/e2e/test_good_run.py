@@ -6,7 +6,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, nothing_touched, sound
 from tests.testbed import Result, Testbed
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
+pytestmark = pytest.mark.real
 
 
 def writes_of(plan: dict) -> list[tuple[str, str, str, str]]:
@@ -46,6 +46,7 @@ def test_three_nodes_under_load_without_one_failed_or_cut_request(bed: Testbed) 
     assert sorted(order) == order, "the nodes are restarted in the inventory's order"
 
 
+@pytest.mark.soak
 def test_scim_leaves_last_and_comes_back_first(bed: Testbed) -> None:
     sound(bed, bed.watched("run", "--yes", "--nodes", "jira2"), 0)
     changes = [(b, state) for _, b, _, state in bed.observer.changes()]
@@ -76,6 +77,7 @@ def test_apache_in_front_of_scim(make_bed: MakeBed) -> None:
     judge_good(bed, bed.watched("run", "--yes"))
 
 
+@pytest.mark.soak
 def test_one_process_for_both_services_is_enough(make_bed: MakeBed) -> None:
     bed = make_bed(pair=False, nodes=2)
     judge_good(bed, bed.watched("run", "--yes"))

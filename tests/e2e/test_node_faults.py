@@ -6,7 +6,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
+pytestmark = pytest.mark.real
 IMPATIENT = {"policy": {"start_timeout": "6s"}}
 
 
@@ -21,10 +21,10 @@ def left_out_alone(bed: Testbed, finished: dict, node: str) -> None:
 @pytest.mark.parametrize(
     ("faults", "word"),
     [
-        pytest.param({"never_up": True}, "STARTING", id="never-comes-up"),
-        pytest.param({"dead": True}, "refused", id="dies-at-its-start"),
+        pytest.param({"never_up": True}, "STARTING", id="never-comes-up", marks=pytest.mark.soak),
+        pytest.param({"dead": True}, "refused", id="dies-at-its-start", marks=pytest.mark.soak),
         pytest.param({"scim": "refused"}, "scim", id="web-running-scim-dead"),
-        pytest.param({"scim": "tomcat"}, "scim", id="web-running-scim-is-a-bare-tomcat"),
+        pytest.param({"scim": "tomcat"}, "scim", id="web-running-scim-is-a-bare-tomcat", marks=pytest.mark.soak),
         pytest.param({"flap_s": 0.6, "start_s": 0.5}, "healthy", id="health-that-flaps"),
     ],
 )
@@ -38,6 +38,7 @@ def test_a_node_that_is_not_healthy_after_its_restart_stays_out(make_bed: MakeBe
     untouched(bed, "jira2", "jira3")
 
 
+@pytest.mark.soak
 def test_recover_puts_the_node_back_once_a_person_has_mended_it(make_bed: MakeBed) -> None:
     bed = make_bed(overrides=IMPATIENT)
     node = bed.node("jira1")
@@ -64,6 +65,7 @@ def test_a_failing_restart_command_stops_the_run_with_all_as_found(bed: Testbed)
     assert bed.failed_requests() == []
 
 
+@pytest.mark.soak
 def test_exit_0_of_the_restart_command_is_no_proof(bed: Testbed) -> None:
     bed.node("jira1").mark("restart-lies")
     sound(bed, bed.watched("run", "--yes"), 20, 30)
@@ -71,6 +73,7 @@ def test_exit_0_of_the_restart_command_is_no_proof(bed: Testbed) -> None:
     assert bed.failed_requests() == []
 
 
+@pytest.mark.soak
 def test_a_restart_command_that_hangs_leaves_the_node_out(bed: Testbed) -> None:
     bed.node("jira1").mark("restart-hangs")
     finished = sound(bed, bed.watched("run", "--yes"), 20, 30)

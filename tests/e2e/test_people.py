@@ -6,7 +6,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, nothing_touched, sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
+pytestmark = pytest.mark.real
 
 
 def drain_by_hand(bed: Testbed, node: str) -> None:
@@ -22,6 +22,7 @@ def test_a_member_drained_by_a_person_closes_the_gate(bed: Testbed) -> None:
     assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira3"} == {"drain"}
 
 
+@pytest.mark.soak
 def test_a_node_that_a_person_drained_can_be_restarted_and_stays_drained(bed: Testbed) -> None:
     drain_by_hand(bed, "jira3")
     sound(bed, bed.watched("run", "--yes", "--nodes", "jira3"), 0)
@@ -32,6 +33,7 @@ def test_a_node_that_a_person_drained_can_be_restarted_and_stays_drained(bed: Te
     assert bed.failed_requests() == []
 
 
+@pytest.mark.soak
 def test_with_min_ready_the_drained_member_is_named_and_left_alone(make_bed: MakeBed) -> None:
     bed = make_bed(overrides={"services": {"scim": {"min_ready": 1}, "web": {"min_ready": 1}}})
     drain_by_hand(bed, "jira3")

@@ -10,7 +10,7 @@ from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, sound, untouched
 from tests.testbed import Result, Running, Testbed
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
+pytestmark = pytest.mark.real
 
 BEFORE_THE_STOP = ("write.done", {"service": "web", "node": "jira1"})
 AFTER_THE_STOP = ("restart.done", {"node": "jira1"})
@@ -53,7 +53,13 @@ def test_sigterm_before_the_stop_puts_the_node_back_within_5_s(bed: Testbed) -> 
     untouched(bed, "jira2", "jira3")
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["term", "int-int"])
+@pytest.mark.parametrize(
+    "signals",
+    [
+        pytest.param([signal.SIGTERM], id="term"),
+        pytest.param([signal.SIGINT, signal.SIGINT], id="int-int", marks=pytest.mark.soak),
+    ],
+)
 def test_an_order_to_end_now_after_the_stop_leaves_the_claim_for_recover(
     bed: Testbed, signals: list[signal.Signals]
 ) -> None:
@@ -73,12 +79,14 @@ def test_an_order_to_end_now_after_the_stop_leaves_the_claim_for_recover(
 @pytest.mark.parametrize(
     "point",
     [
-        pytest.param(("write.intent", {"service": "web", "node": "jira1"}), id="web-drain-intended"),
-        pytest.param(("write.done", {"service": "scim", "node": "jira1"}), id="scim-drained"),
-        pytest.param(("restart.intent", {"node": "jira1"}), id="restart-intended"),
+        pytest.param(
+            ("write.intent", {"service": "web", "node": "jira1"}), id="web-drain-intended", marks=pytest.mark.soak
+        ),
+        pytest.param(("write.done", {"service": "scim", "node": "jira1"}), id="scim-drained", marks=pytest.mark.soak),
+        pytest.param(("restart.intent", {"node": "jira1"}), id="restart-intended", marks=pytest.mark.soak),
         pytest.param(("restart.begun", {"node": "jira1"}), id="restart-begun"),
-        pytest.param(("step.started", {"step": "ready", "node": "jira1"}), id="put-back"),
-        pytest.param(("node.started", {"node": "jira2"}), id="between-two-nodes"),
+        pytest.param(("step.started", {"step": "ready", "node": "jira1"}), id="put-back", marks=pytest.mark.soak),
+        pytest.param(("node.started", {"node": "jira2"}), id="between-two-nodes", marks=pytest.mark.soak),
     ],
 )
 def test_sigkill_and_recover_from_another_machine(make_bed: MakeBed, point: tuple[str, dict]) -> None:
@@ -99,6 +107,7 @@ def test_sigkill_and_recover_from_another_machine(make_bed: MakeBed, point: tupl
     assert bed.failed_requests() == []
 
 
+@pytest.mark.soak
 def test_resume_goes_on_where_the_run_was_killed(bed: Testbed) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")

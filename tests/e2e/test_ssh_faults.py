@@ -5,10 +5,11 @@ import pytest
 from tests.e2e.judge import claims, nothing_touched, sound, untouched
 from tests.testbed import Testbed
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]  # minutes of real windows: `make soak`
+pytestmark = pytest.mark.real
+FAULTS = ["refuse", pytest.param("hang", marks=pytest.mark.soak)]
 
 
-@pytest.mark.parametrize("fault", ["refuse", "hang"])
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("nodes", [["jira2"], ["jira1", "jira2", "jira3"]], ids=["one", "all"])
 def test_a_dead_sshd_at_the_start_is_a_refusal(bed: Testbed, fault: str, nodes: list[str]) -> None:
     for name in nodes:
@@ -19,7 +20,7 @@ def test_a_dead_sshd_at_the_start_is_a_refusal(bed: Testbed, fault: str, nodes: 
     assert bed.failed_requests() == []
 
 
-@pytest.mark.parametrize("fault", ["refuse", "hang"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_sshd_of_the_next_node_dies_while_one_is_out(bed: Testbed, fault: str) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")
@@ -34,7 +35,7 @@ def test_sshd_of_the_next_node_dies_while_one_is_out(bed: Testbed, fault: str) -
     assert bed.failed_requests() == []
 
 
-@pytest.mark.parametrize("fault", ["refuse", "hang"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_sshd_of_the_node_in_hand_dies_before_its_restart(bed: Testbed, fault: str) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")
@@ -48,7 +49,7 @@ def test_sshd_of_the_node_in_hand_dies_before_its_restart(bed: Testbed, fault: s
     assert bed.observer.not_as_found() == [], "it was never stopped: it is put back"
 
 
-@pytest.mark.parametrize("fault", ["refuse", "hang"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_sshd_of_the_node_in_hand_dies_after_its_restart(bed: Testbed, fault: str) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")
@@ -61,6 +62,7 @@ def test_sshd_of_the_node_in_hand_dies_after_its_restart(bed: Testbed, fault: st
     assert bed.failed_requests() == []
 
 
+@pytest.mark.soak
 def test_recover_goes_on_once_sshd_is_back(bed: Testbed) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes")
