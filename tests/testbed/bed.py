@@ -111,7 +111,7 @@ class Testbed:
         for node in self.nodes:
             node.prepare(TENANT, TOKEN, self._start_s)
             node.start()
-            self._stack.callback(node.kill)
+            self._stack.callback(node.end)
             server = Sshd(self.folder / f"sshd-{node.name}", node.host, self.folder / "authorized_keys")
             self._stack.callback(server.stop)
             server.start()

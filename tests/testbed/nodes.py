@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testbed.process import kill_quietly, wait_until
+from tests.testbed.process import children_of, kill_quietly, wait_until
 
 NODE_PROGRAM = Path(__file__).with_name("node.py")
 
@@ -16,7 +16,7 @@ NODE_PROGRAM = Path(__file__).with_name("node.py")
 RESTART_SCRIPT = """#!/bin/sh
 cd {folder} || exit 9
 date +%s.%N >> restarts
-if [ -e restart-hangs ]; then sleep 600; fi
+if [ -e restart-hangs ]; then echo $$ > hanging; sleep 600; fi
 if [ -e restart-fails ]; then echo "jira: cannot create PID file" >&2; exit 7; fi
 pid=$(cat pid 2>/dev/null)
 if [ -n "$pid" ] && kill "$pid" 2>/dev/null; then
@@ -94,13 +94,21 @@ class TestNode:
         """The pid of the running process; None where there is none."""
         try:
             pid = int((self.folder / "pid").read_text())
-            return pid if str(self.folder) in Path(f"/proc/{pid}/cmdline").read_text() else None
+            return pid if str(self.folder) in command_line(pid) else None
         except (OSError, ValueError):
             return None
 
     @property
     def identity(self) -> str | None:
         return (self.folder / "identity").read_text().strip() if self.pid else None
+
+    def end(self) -> None:
+        """The end of the bed: nothing of the machine goes on, not even a restart that hangs."""
+        hanging = self.folder / "hanging"
+        if hanging.exists() and str(self.folder) in command_line(pid := int(hanging.read_text())):
+            for one in [*children_of(pid), pid]:
+                kill_quietly(one)
+        self.kill()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """The node dies by itself."""
@@ -125,3 +133,11 @@ class TestNode:
     def cut(self) -> list[str]:
         """The requests that its stops broke off."""
         return [request for line in self.report("stopped") for request in line["cut"]]
+
+
+def command_line(pid: int) -> str:
+    """The words of a process; empty when it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
