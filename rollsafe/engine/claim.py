@@ -19,6 +19,8 @@ BEAT_EVERY_S = 5.0
 READ_WITHIN_S = 4.0
 REUSE_S = 1.0
 PUT_BACK_REUSE_S = 3.0  # a look that waits for a silent node's answer is so old; nothing waits for that node twice
+QUICK_FAILURE_S = 2.0  # what failed so soon was refused or cut; what hangs would hang again
+AGAIN_AFTER_S = 1.0
 CHANGE_WITHIN_S = 15.0  # a change waits for the node's lock, and an SSH connection may have to be made anew
 
 
@@ -112,11 +114,21 @@ class ClaimKeeper:
     def end(self) -> list[str]:
         """Mark the claim done everywhere, then remove it in reverse order. Returns what could not be ended."""
         self._ended = True
+        began_s = self._clock.at_s()
         try:
-            self.change(done=True, released=True, node_in_hand=None, doing="done")
+            self._mark_done()
         except ClaimError as error:
-            return [str(error)]
+            if self._clock.at_s() - began_s > QUICK_FAILURE_S:
+                return [str(error)]
+            self._clock.sleep(AGAIN_AFTER_S)  # one connection that was cut is no reason to leave claims behind
+            try:
+                self._mark_done()
+            except ClaimError as again:
+                return [str(again)]
         return self._remove_all()
+
+    def _mark_done(self) -> None:
+        self.change(done=True, released=True, node_in_hand=None, doing="done")
 
     def release(self, doing: str) -> None:
         """Leave the claims for `recover`, and say that this holder does nothing more. Best effort."""
