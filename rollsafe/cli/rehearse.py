@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rollsafe.cli.common import Output
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rollsafe.ports import Clock
     from rollsafe.rehearsal.report import Report
 
 KINDS = {
@@ -23,6 +25,8 @@ KINDS = {
     "pair": "two calls fail",
 }
 WORKERS_AT_MOST = 8
+LINE_EVERY_S = 5.0
+EXAMPLE_CHARS = 240  # --output json has it whole
 
 
 def rehearse(
@@ -57,7 +61,7 @@ def rehearse(
     loaded = load_inventory(find_inventory(inventory))
     steps = load_playbook(playbook, loaded.paths[-1].parent).each_node
     piece = Piece(loaded.cluster, steps, Engine, seed, thorough)
-    with _progress(shown=output is Output.TEXT) as progress:
+    with _progress(clock, colour=common.colours(no_color)) as progress:
         report = play(piece, workers=_workers(), progress=progress)
     report.took_s = clock.monotonic() - began_s
     if output is Output.JSON:
@@ -76,18 +80,19 @@ def _workers() -> int:
 
 
 @contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on a terminal's stderr; nothing where there is none."""
+def _progress(clock: "Clock", *, colour: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """On stderr: a bar on a terminal, else a line now and then, so that a pipeline's log shows that it goes on."""
     import sys
 
-    if not shown or not sys.stderr.isatty():
-        yield lambda _done, _of, _what: None
+    if not sys.stderr.isatty():
+        yield _lines(clock)
         return
     from rich.console import Console
     from rich.progress import Progress
 
     # No thread of its own: the work is shared with forked processes.
-    with Progress(console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
+    console = Console(stderr=True, no_color=not colour)
+    with Progress(console=console, auto_refresh=False, transient=True) as bar:
         task = bar.add_task("rehearsing", total=None)
 
         def told(done: int, of: int, what: str) -> None:
@@ -95,6 +100,21 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int, str], None]]:
             bar.refresh()
 
         yield told
+
+
+def _lines(clock: "Clock") -> Callable[[int, int, str], None]:
+    began_s = clock.monotonic()
+    next_s = began_s + LINE_EVERY_S
+
+    def told(done: int, of: int, what: str) -> None:
+        nonlocal next_s
+        now_s = clock.monotonic()
+        if now_s >= next_s or done == 0:
+            next_s = now_s + LINE_EVERY_S
+            count = f"{done} of {of} windows played" if of else "rehearsing"
+            typer.echo(f"{count}, {now_s - began_s:.0f} s: {KINDS.get(what, what)}", err=True)
+
+    return told
 
 
 def _show(report: "Report", *, colour: bool) -> None:
@@ -134,7 +154,7 @@ def _sentences(report: "Report") -> Iterator[str]:
     yield f"  not as found: {report.not_as_found}"
     for need in sorted(report.needs.values(), key=lambda need: -need.points):
         yield f"    {need.points:5} x exit {need.exit_code}: {need.why}"
-        yield f"          such as {need.example}"
+        yield f"          such as {shorten(need.example, EXAMPLE_CHARS, placeholder=' …')}"
 
 
 def _verdict(report: "Report", say: Callable[..., None]) -> None:

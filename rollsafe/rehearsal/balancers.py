@@ -47,6 +47,7 @@ class SimSeat:
     set_by: str = FOUND  # who set the admin state last
     theirs: set[AdminState] = field(default_factory=lambda: {AdminState.READY})  # as others than us have left it
     flying: list[Request] = field(default_factory=list)
+    shown: SeatReading | None = None  # the last reading; it is the same one as long as nothing changes
 
     def takes_new(self) -> bool:
         """Would a new client be sent here?"""
@@ -97,21 +98,24 @@ class SimSeat:
 
     def active(self, now: float, process: int) -> int:
         """Requests in flight that this balancer process counts."""
+        if not self.flying:
+            return 0
         self.flying = [request for request in self.flying if request.ends > now]
         return sum(1 for request in self.flying if request.process == process)
 
     def read(self, now: float, process: int) -> SeatReading:
         """The seat as the admin API shows it."""
-        check = self.check()
-        return SeatReading(
-            self.seat,
+        check, active, shown = self.check(), self.active(now, process), self.shown
+        if shown is not None and (shown.admin, shown.check, shown.active, shown.total) == (
             self.admin,
             check,
-            self.active(now, process),
-            self.address,
+            active,
             self.total,
-            raw=f"{self.admin.value}, {check.value}",
-        )
+        ):
+            return shown
+        raw = f"{self.admin.value}, {check.value}"
+        self.shown = SeatReading(self.seat, self.admin, check, active, self.address, self.total, raw=raw)
+        return self.shown
 
 
 @dataclass(slots=True)

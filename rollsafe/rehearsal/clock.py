@@ -17,18 +17,20 @@ START = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 class Hand:
     """One thread's turn on the timeline: it runs only while it holds the baton."""
 
-    __slots__ = ("baton", "job", "timeline")
+    __slots__ = ("baton", "job", "thread", "timeline")
 
     def __init__(self) -> None:
         self.baton = threading.Semaphore(0)
+        self.thread: threading.Thread | None = None
         self.job: Callable[[], None] | None = None
         self.timeline: Timeline | None = None
 
     def live(self) -> None:
-        """A thread's life: take a job, do it, hand over, wait for the next."""
+        """A thread's life: take a job, do it, hand over, wait for the next. No job: the end."""
         while True:
             self.baton.acquire()
-            assert self.job is not None
+            if self.job is None:
+                return
             assert self.timeline is not None
             self.job()
             self.job = None
@@ -104,6 +106,17 @@ class Timeline:
             self.spawn(lambda job=job: ending(job))  # type: ignore[misc]  # mypy sees no type in a default argument
         self._go_on(me)
 
+    def close(self) -> None:
+        """Nothing more happens; only those who still wait for their turn get it, at once, to see that it is over."""
+        while True:
+            self._heap = [due for due in self._heap if isinstance(due[2], Hand)]
+            if not self._heap:
+                return
+            heapq.heapify(self._heap)
+            me = self._holder
+            self._push(self._heap[0][0], me)
+            self._go_on(me)
+
     def hand_over(self) -> None:
         """This thread has nothing more to do here: let whoever is due next go on."""
         self._run_to_next().baton.release()
@@ -133,5 +146,15 @@ class Timeline:
 
 def _new_hand() -> Hand:
     hand = Hand()
-    threading.Thread(target=hand.live, name="simulated", daemon=True).start()
+    hand.thread = threading.Thread(target=hand.live, name="simulated", daemon=True)
+    hand.thread.start()
     return hand
+
+
+def dismiss() -> None:
+    """End every idle thread: a process that forks should have one thread only."""
+    while IDLE:
+        hand = IDLE.pop()
+        hand.baton.release()
+        if hand.thread is not None:
+            hand.thread.join()

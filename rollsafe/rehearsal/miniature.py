@@ -14,7 +14,7 @@ from rollsafe.rehearsal.clock import START
 
 POLL_S = (0.5, 2.0)
 LIMITS_S = {
-    "healthy_for_s": 3.0,
+    "healthy_for_s": 2.0,
     "soak_s": 2.0,
     "start_timeout_s": 60.0,
     "gate_timeout_s": 15.0,

@@ -19,9 +19,9 @@ class NodeTimes:
     stops_after: float = 0.3  # the ports close and what is in flight is cut
     starts_after: float = 1.5  # the new JVM begins; its identity is another one from here
     command_takes: float = 2.0  # the node's lock is held so long
-    web_opens: float = 0.8  # answers STARTING from here
-    web_runs: float = 2.0  # answers RUNNING from here
-    scim_opens: float = 2.5
+    web_opens: float = 0.4  # answers STARTING from here
+    web_runs: float = 1.0  # answers RUNNING from here
+    scim_opens: float = 1.6
 
 
 @dataclass(slots=True)

@@ -338,10 +338,14 @@ class OperatorClock:
         self.wall_offset_s = 0.0
         self.slept_s = 0.0
         self.operator: Operator | None = None
+        self._told: tuple[float, datetime] = (0.0, start)  # it is asked many times in one moment
 
     def now(self) -> datetime:
         """Wall time, UTC."""
-        return self.start + timedelta(seconds=self.timeline.now + self._aside_s() + self.wall_offset_s)
+        at_s = self.timeline.now + self._aside_s() + self.wall_offset_s
+        if at_s != self._told[0]:
+            self._told = at_s, self.start + timedelta(seconds=at_s)
+        return self._told[1]
 
     def monotonic(self) -> float:
         """Seconds that never go back."""

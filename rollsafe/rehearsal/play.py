@@ -108,13 +108,20 @@ class _Actors:
 
 def play(stage: Stage, point: Point) -> Played:
     """Play one point to its end."""
-    return _play(_Actors(stage, point, trace=False))
+    actors = _Actors(stage, point, trace=False)
+    try:
+        return _play(actors)
+    finally:
+        actors.sim.close()
 
 
 def trace(stage: Stage, point: Point, mode: str = "run") -> tuple[Played, Operator]:
     """Play one point and keep its track: of the run, or of the recovery after it."""
     actors = _Actors(stage, point, trace=mode == "run")
-    played = _play(actors, trace_recover=mode == "recover")
+    try:
+        played = _play(actors, trace_recover=mode == "recover")
+    finally:
+        actors.sim.close()
     return played, actors.sim.operators[0 if mode == "run" else 1]
 
 

@@ -160,13 +160,15 @@ def recoveries(crash: Point, track: Track) -> list[Point]:
 
 
 def classes(site: str) -> list[tuple[Way, ...]]:
-    """The ways to fail, those together that the caller can't tell apart and that leave the same truth."""
+    """The ways to fail, those together that the caller can't tell apart and that leave the same truth.
+
+    A question changes nothing, so that of it only counts whether it was answered, and when.
+    """
     kind = site.partition(" ")[0]
     groups: dict[tuple[object, ...], list[Way]] = {}
     for way in SINGLE_WAYS:
         told = TOLD[way]
-        effect = (told.effect is None) if kind == "check" else told.effect
-        done = told.done if kind in EFFECTS else None
+        effect, done = (told.effect, told.done) if kind in EFFECTS else (told.effect is None, None)
         groups.setdefault((effect, told.waits, done), []).append(way)
     return [tuple(group) for group in groups.values()]
 

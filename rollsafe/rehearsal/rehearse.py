@@ -1,15 +1,18 @@
 """The rehearsal: the faultless run, then every point of it that can go wrong, each from a fresh simulated cluster."""
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 
+from rollsafe.errors import RollsafeError
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import PlannedStep
 from rollsafe.rehearsal import clock, points
-from rollsafe.rehearsal.faults import CrashPoint
 from rollsafe.rehearsal.miniature import opening, shorten
 from rollsafe.rehearsal.play import Execute, Played, Stage, play, trace
 from rollsafe.rehearsal.points import Point, Track
@@ -19,8 +22,11 @@ from rollsafe.rehearsal.report import Report
 Progress = Callable[[int, int, str], None]  # points done, of how many, what is played now
 MakeExecute = Callable[[Cluster, tuple[PlannedStep, ...]], Execute]
 FAULTLESS = Point("faultless", "the run without a fault")
-BATCH = 8
 COLLECT_EVERY = 64
+
+
+class RehearsalBroke(RollsafeError):
+    """The rehearsal itself could not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +46,33 @@ class Piece:
 
 
 def rehearse(piece: Piece, *, workers: int = 1, progress: Progress = lambda _done, _of, _what: None) -> Report:
-    """Play everything. `workers` processes share the work; the result does not depend on how many there are."""
+    """Play everything. `workers` processes share the work; the result does not depend on how many there are.
+
+    Raises RehearsalBroke where a worker process is gone.
+    """
     report = Report(piece.cluster.name, piece.seed, piece.thorough)
-    with _players(piece, workers) as players:
-        progress(0, 0, "the run without a fault")
-        faultless, track = players.trace(FAULTLESS, "run")
-        _begin(report, piece.cluster, faultless)
-        if faultless.run_exit != 0:
-            return report
-        programme = programme_of(piece, track, players)
-        for done, played in enumerate(players.play(programme), start=1):
-            report.add(played)
-            progress(done, len(programme), played.point.kind)
+    progress(0, 0, "faultless")
+    player = Player(piece)
+    _begin(report, piece.cluster, player.faultless)
+    if player.faultless.run_exit != 0:
+        return report
+    programme = programme_of(piece, player)
+    for done, played in enumerate(player.play_all(programme, workers), start=1):
+        report.add(played)
+        progress(done, len(programme), played.point.kind)
     return report
 
 
-def programme_of(piece: Piece, track: Track, players: "Players") -> list[Point]:
-    """Every point, the dear ones first, so that no worker is left alone with them."""
-    cluster, thorough = piece.cluster, piece.thorough
+def programme_of(piece: Piece, player: "Player") -> list[Point]:
+    """Every point, the dear ones first."""
+    cluster, thorough, track = piece.cluster, piece.thorough, player.track
     endpoints = [(b.name, e.url) for b in cluster.balancers for e in b.endpoints]
     crashes = points.crashes(track)
     programme = points.events(track, cluster, endpoints, thorough=thorough)
     programme += points.faults(track, cluster, thorough=thorough)
     programme += crashes
     for crash in points.telling(crashes, track, thorough=thorough):
-        _, recovery = players.trace(crash, "recover")
-        programme += points.recoveries(crash, recovery)
+        programme += points.recoveries(crash, player.recovery(crash))
     if thorough:
         programme += points.pairs(track, cluster)
     return programme
@@ -85,85 +92,81 @@ def _begin(report: Report, cluster: Cluster, faultless: Played) -> None:
     }
 
 
-class Players:
-    """Plays points in this process. Subclassed for several."""
-
-    def __init__(self, piece: Piece) -> None:
-        self._player = _Player(piece)
-
-    def trace(self, point: Point, mode: str) -> tuple[Played, Track]:
-        """One point with its track."""
-        return self._player.trace(point, mode)
-
-    def play(self, programme: Sequence[Point]) -> Iterable[Played]:
-        """All points, in any order."""
-        for point in programme:
-            yield self._player.play(point)
-
-
-class _Player:
-    """One process's stage; the faultless run has been on it, so that others are recognized when they rejoin it."""
+class Player:
+    """Plays points on its stage; the faultless run was on it first, so that others are known when they rejoin it."""
 
     def __init__(self, piece: Piece) -> None:
         self._stage = piece.stage()
+        self.faultless, operator = trace(self._stage, FAULTLESS)
+        self.track = points.track_of(operator)
         self._done = 0
-        trace(self._stage, FAULTLESS)
 
-    def trace(self, point: Point, mode: str) -> tuple[Played, Track]:
-        played, operator = trace(self._stage, point, mode)
-        return played, points.track_of(operator)
+    def recovery(self, crash: Point) -> Track:
+        """The track of the recovery after a crash."""
+        _, operator = trace(self._stage, crash, "recover")
+        return points.track_of(operator)
 
     def play(self, point: Point) -> Played:
+        """One point. Thousands of short-lived worlds: their remains are collected now and then, all at once."""
         self._done += 1
         if self._done % COLLECT_EVERY == 0:
             gc.collect()
         return play(self._stage, point)
 
+    def play_all(self, programme: Sequence[Point], workers: int) -> Iterator[Played]:
+        """All points in their order. Raises RehearsalBroke where a worker process is gone."""
+        if workers <= 1:
+            yield from map(self.play, programme)
+            return
+        clock.dismiss()
+        pipes: list[Connection] = []
+        processes = [self._worker(programme[first::workers], pipes) for first in range(workers)]
+        try:
+            for index in range(len(programme)):
+                yield _take(pipes[index % workers])
+        finally:
+            for process in processes:
+                process.terminate()
+                process.join()
+            for pipe in pipes:
+                pipe.close()
 
-_worker: list[_Player] = []  # of a worker process: one
+    def _worker(self, share: Sequence[Point], pipes: list[Connection]) -> ForkProcess:
+        """A forked process that plays its share; it ends with its work, or with whom it reports to."""
+        ours, theirs = Pipe(duplex=False)
+        pipes.append(ours)
+        process = get_context("fork").Process(target=self._work, args=(share, theirs, tuple(pipes)), daemon=True)
+        process.start()
+        theirs.close()
+        return process
+
+    def _work(self, share: Sequence[Point], to: Connection, others: Sequence[Connection]) -> None:
+        for other in others:
+            other.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever reads the results ends this process
+        gc.disable()
+        with suppress(BrokenPipeError):
+            for point in share:
+                try:
+                    to.send(self.play(point))
+                except Exception as error:  # noqa: BLE001 - a defect of the simulation: told where it is heard
+                    to.send(f"{point.where}: {error!r}")
+                    return
 
 
-def _begin_worker(piece: Piece) -> None:
-    clock.IDLE.clear()  # threads do not come along into a forked process
-    gc.disable()  # thousands of short-lived worlds: collected now and then, all at once
-    _worker[:] = [_Player(piece)]
-
-
-def _trace_there(point: Point, mode: str) -> tuple[Played, Track]:
-    return _worker[0].trace(point, mode)
-
-
-def _play_there(point: Point) -> Played:
-    return _worker[0].play(point)
-
-
-@contextmanager
-def _players(piece: Piece, workers: int) -> Iterator[Players]:
-    if workers <= 1:
-        yield Players(piece)
-        return
-    pool = get_context("fork").Pool(workers, _begin_worker, (piece,))
-
-    class Several(Players):
-        def __init__(self) -> None:
-            pass
-
-        def trace(self, point: Point, mode: str) -> tuple[Played, Track]:
-            return pool.apply(_trace_there, (point, mode))
-
-        def play(self, programme: Sequence[Point]) -> Iterable[Played]:
-            return pool.imap_unordered(_play_there, programme, chunksize=BATCH)
-
+def _take(pipe: Connection) -> Played:
     try:
-        yield Several()
-    finally:
-        pool.terminate()
-        pool.join()
+        played = pipe.recv()
+    except EOFError as error:
+        text = (
+            "A process of the rehearsal was killed, perhaps for lack of memory. Nothing real was touched. Try it again."
+        )
+        raise RehearsalBroke(text) from error
+    if isinstance(played, Played):
+        return played
+    raise RehearsalBroke(f"A defect of the simulation, not of your inventory; nothing real was touched: {played}")
 
 
 def replay(piece: Piece, point: Point) -> Played:
     """Play one point again."""
     return play(piece.stage(), point)
-
-
-__all__ = ["CrashPoint", "Piece", "Players", "Progress", "rehearse", "replay"]

@@ -17,7 +17,7 @@ from rollsafe.rehearsal.port import SimBalancer, SimCheck, SimClaimFile, SimRest
 from rollsafe.rehearsal.traffic import Load, SimProbe, SimWatch, Stream
 
 UNCHECKED = frozenset({"apache"})  # products whose members have no check unless one is set up for them
-WEB = Load(every_s=1.0, short_s=0.3, long_s=4.0, users=12)
+WEB = Load(every_s=1.0, short_s=0.3, long_s=3.0, users=12)
 SCIM = Load(every_s=1.5)
 
 
@@ -101,6 +101,12 @@ class SimWorld:
     def as_found(self) -> bool:
         """Is every member as somebody other than rollsafe left it?"""
         return not any(s.out_by_us for e in self.endpoints.values() for s in e.seats())
+
+    def close(self) -> None:
+        """The simulation is over: every process in it is gone, and whatever was under way with it."""
+        for operator in self.operators:
+            operator.dead = True
+        self.timeline.close()
 
     def calm(self) -> bool:
         """Is nothing slow or silent, and no lock held?"""
