@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.testbed.process import Daemon, children_of, kill_quietly, program
 
+# SHLVL keeps bash from reading the .bashrc of whoever runs the tests: it is none of the bed's.
 CONFIG = """
 ListenAddress {host}:{port}
 HostKey {folder}/host_key
@@ -23,6 +24,7 @@ MaxStartups 100
 MaxSessions 50
 LogLevel VERBOSE
 AcceptEnv none-at-all
+SetEnv SHLVL=9
 """
 
 
