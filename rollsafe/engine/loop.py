@@ -82,16 +82,28 @@ class Rollout:
 
     def run(self) -> Ending:
         """Loop to the end, judge the ending from fresh readings, and end or keep the claim accordingly."""
-        deadline_s = self._s.clock.at_s() + longest_s(self._s.plan)
         try:
-            while self._turn() and self._s.clock.at_s() < deadline_s:
-                pass
+            self._loop()
         except InvariantBroken as error:
             self._stop_writing(f"an invariant broke, all writes stop: {error}")
         except Exception as error:  # noqa: BLE001 - a defect must still end with the truth, and write nothing more
             self._s.log.write("warning", f"defect: {error!r}", data={"traceback": traceback.format_exc()[-4000:]})
             self._stop_writing(f"a defect of rollsafe, all writes stop: {error!r}")
         return self._end()
+
+    def _loop(self) -> None:
+        """Turn by turn to the end. Past all limits nothing more is begun; past them once more (a defect) nothing written."""
+        limit_s = longest_s(self._s.plan)
+        deadline_s = self._s.clock.at_s() + limit_s
+        while self._turn():
+            if self._s.clock.at_s() < deadline_s:
+                continue
+            reason = f"the run goes on for longer than all its limits together ({limit_s / 3600:.1f} h)"
+            if self._s.log.state.halt is not None:
+                self._stop_writing(reason)
+                return
+            self._halt(reason)
+            deadline_s = self._s.clock.at_s() + limit_s
 
     # --- one turn ----------------------------------------------------------------------------------------------
 
