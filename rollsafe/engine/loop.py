@@ -92,7 +92,7 @@ class Rollout:
         return self._end()
 
     def _loop(self) -> None:
-        """Turn by turn to the end. Past all limits nothing more is begun; past them once more (a defect) nothing written."""
+        """Turn by turn. Past all limits nothing more is begun; past them once more (a defect) nothing is written."""
         limit_s = longest_s(self._s.plan)
         deadline_s = self._s.clock.at_s() + limit_s
         while self._turn():
