@@ -1,5 +1,6 @@
 """Play one point: the run with its crash or fault, then recover from another machine, then recover once more."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from rollsafe.rehearsal.points import Point
 from rollsafe.rehearsal.rejoin import Crossroads, Rejoined
 from rollsafe.rehearsal.world import SimWorld
 
+NAMED = re.compile(r"\b(I\d+): ")
 RUN = "rehearsal"
 RECOVERIES = 3  # a recovery may meet the fault itself; once the faults are over, one must do
 
@@ -200,12 +202,17 @@ def _recover_once_more(actors: _Actors) -> None:
 
 
 def defects(records: list[Record]) -> list[Violation]:
-    """What the engine itself calls a defect."""
+    """What the engine itself calls a defect, by the invariant that it names."""
     return [
-        Violation("defect", r.at_s, r.message)
+        Violation(_named(r.message), r.at_s, r.message)
         for r in records
         if ("defect" in r.message and r.type in ("warning", "run.stopping")) or "invariant broke" in r.message
     ]
+
+
+def _named(message: str) -> str:
+    named = NAMED.search(message)
+    return named[1] if named else "defect"
 
 
 def _clear(sim: SimWorld) -> bool:

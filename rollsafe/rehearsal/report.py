@@ -7,6 +7,7 @@ from typing import Any
 from rollsafe.rehearsal.play import Played
 
 EXAMPLES = 3
+OUTCOMES = {0: "done", 10: "refused", 20: "stopped"}
 
 
 @dataclass(slots=True)
@@ -58,8 +59,10 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 where no invariant broke, else 20."""
-        return 20 if self.broken else 0
+        """20 where an invariant broke; 10 where even the run without a fault does not succeed; else 0."""
+        if self.broken:
+            return 20
+        return 0 if self.faultless.get("exit_code") == 0 else 10
 
     def add(self, played: Played) -> None:
         """Count one point."""
@@ -99,7 +102,7 @@ class Report:
         return {
             "type": "rehearsal.finished",
             "cluster": self.cluster,
-            "outcome": "stopped" if self.broken else "done",
+            "outcome": OUTCOMES[self.exit_code],
             "exit_code": self.exit_code,
             "seed": self.seed,
             "thorough": self.thorough,

@@ -1,0 +1,232 @@
+"""The rehearsal: which points it plays, that they end well, that a seed replays, and that a broken engine is found."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.engine import act, loop, session
+from rollsafe.engine.log import RunLog
+from rollsafe.model.plan import Plan
+from rollsafe.planner import drain, gates, next_step
+from rollsafe.planner.decisions import FinishStep
+from rollsafe.planner.outcome import Ending
+from rollsafe.planner.state import NodeState, Restart
+from rollsafe.rehearsal import points
+from rollsafe.rehearsal.faults import SINGLE_WAYS, CrashPoint, Fault, Way
+from rollsafe.rehearsal.happen import Event
+from rollsafe.rehearsal.play import Played, Stage, play, trace
+from rollsafe.rehearsal.points import Point
+from rollsafe.rehearsal.rehearse import FAULTLESS, Piece, Player, RehearsalBroke, programme_of, rehearse
+from rollsafe.rehearsal.report import Report
+from rollsafe.rehearsal.sample import small_cluster
+
+Patch = pytest.MonkeyPatch
+PIECE = Piece(small_cluster(), EACH_NODE, Engine)
+
+
+@pytest.fixture(scope="module")
+def player() -> Player:
+    return Player(PIECE)
+
+
+@pytest.fixture(scope="module")
+def programme(player: Player) -> list[Point]:
+    return programme_of(PIECE, player)
+
+
+def test_the_run_without_a_fault_restarts_all_and_takes_one_member_out_at_a_time(player: Player) -> None:
+    played = player.faultless
+    assert (played.run_exit, played.violations, played.cut) == (0, [], {})
+    assert played.least == {"scim": 2, "web": 2}
+    assert played.as_found
+
+
+def test_the_points_are_a_crash_before_and_after_each_record_and_effect(player: Player) -> None:
+    crashes = points.crashes(player.track)
+    records, effects = len(player.track.types), sum(c.site.split()[0] in points.EFFECTS for c in player.track.calls)
+    assert sum(point.stands_for for point in crashes) == 2 * (records + effects)
+
+
+def test_every_call_of_the_first_node_fails_in_every_way(player: Player, programme: list[Point]) -> None:
+    hands = {"balancer.read", "balancer.write", "claim.read", "claim.swap", "check", "restarter.begin"}
+    hands |= {"restarter.identity", "restarter.progress", "claim.create"}
+    for kind in hands:
+        ways = {way for c in player.track.calls if c.site.startswith(kind) for g in points.classes(c.site) for way in g}
+        assert ways == set(SINGLE_WAYS)
+        played = [p for p in programme if p.kind == "fault" and p.faults[0].site.startswith(kind)]
+        assert len(played) >= len(points.classes(f"{kind} x"))
+
+
+def test_thorough_plays_every_call_of_every_node_and_pairs_of_faults(player: Player) -> None:
+    singles = points.faults(player.track, PIECE.cluster, thorough=True)
+    assert sum(point.stands_for for point in singles) == len(player.track.calls) * len(SINGLE_WAYS)
+    pairs = points.pairs(player.track, PIECE.cluster)
+    assert len(pairs) > 5_000
+    assert all(len(pair.faults) == 2 and pair.faults[1].at > pair.faults[0].at for pair in pairs)
+    for pair in pairs[:: len(pairs) // 12]:
+        assert player.play(pair).violations == [], pair.where
+
+
+def test_a_sample_of_all_points_ends_as_found_and_breaks_nothing(player: Player, programme: list[Point]) -> None:
+    report = Report("small", 0, thorough=False)
+    for point in programme[::15]:
+        report.add(player.play(point))
+    assert set(report.played) == {"event", "fault", "crash", "recover"}
+    assert report.broken == {}
+    assert report.not_as_found == 0
+    assert report.after_recover > 0
+    assert report.least["scim"] >= 1
+
+
+def test_several_processes_find_what_one_finds(player: Player, programme: list[Point]) -> None:
+    share = programme[::60]
+    assert list(player.play_all(share, 2)) == list(player.play_all(share, 1))
+
+
+def test_a_process_that_is_killed_is_told_and_does_not_hang(player: Player, programme: list[Point], monkeypatch: Patch):
+    monkeypatch.setattr(Player, "play", lambda _self, _point: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RehearsalBroke, match="Nothing real was touched"):
+        list(player.play_all(programme[:4], 2))
+
+
+def test_a_defect_of_the_simulation_is_told_with_its_point(
+    player: Player, programme: list[Point], monkeypatch: Patch
+) -> None:
+    def stumble(_self: Player, point: Point) -> Played:
+        raise KeyError(point.kind)
+
+    monkeypatch.setattr(Player, "play", stumble)
+    with pytest.raises(RehearsalBroke, match=r"defect of the simulation.*KeyError"):
+        list(player.play_all(programme[:4], 2))
+
+
+def history(seed: int, point: Point) -> tuple[Played, list[object]]:
+    played, operator = trace(stage_of(seed=seed), point)
+    return played, [(r.at_s, r.type, r.node, r.message) for r in operator.records]
+
+
+def stage_of(nodes: int = 3, seed: int = 0) -> Stage:
+    return replace(Piece(small_cluster(nodes), EACH_NODE, Engine, seed).stage(), crossroads=None)
+
+
+def test_a_seed_replays_exactly(programme: list[Point]) -> None:
+    point = next(p for p in programme if p.kind == "fault" and p.faults[0].way is Way.TIMEOUT_BEFORE)
+    assert history(7, point) == history(7, point)
+
+
+def test_a_cluster_that_can_not_be_rolled_is_refused_and_not_called_fine() -> None:
+    cluster = small_cluster()
+    services = (replace(cluster.services[0], min_ready=type(cluster.services[0].min_ready)(count=3)),)
+    report = rehearse(Piece(replace(cluster, services=services), EACH_NODE, Engine))
+    assert (report.exit_code, report.as_data()["outcome"]) == (10, "refused")
+    assert report.faultless["exit_code"] == 10
+    assert "min_ready" in report.faultless["message"]
+
+
+# --- a broken engine is found: each of these takes one guard away -------------------------------------------------
+
+
+def put_back_at_once(monkeypatch: Patch) -> None:
+    def may_go_back(_plan: Plan, hand: NodeState, _now: object) -> bool:
+        return hand.restart is Restart.DONE
+
+    monkeypatch.setattr(next_step, "_may_go_back", may_go_back)
+
+
+def no_gates(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "refusals", lambda _verdicts: ())
+    monkeypatch.setattr(next_step, "_soak", lambda _plan, _state, hand, _now: FinishStep(hand.name, "soak"))
+
+
+def no_own_checks(monkeypatch: Patch) -> None:
+    for name in ("check_before_write", "check_before_restart"):
+        monkeypatch.setattr(act, name, lambda *_: None)
+
+
+def no_intents(monkeypatch: Patch) -> None:
+    about = RunLog.about
+
+    def told(self: RunLog, kind: str, *args: object, **words: object) -> None:
+        if kind != "write.intent":
+            about(self, kind, *args, **words)  # type: ignore[arg-type]  # passed on as they are
+
+    monkeypatch.setattr(RunLog, "about", told)
+
+
+def no_drain(monkeypatch: Patch) -> None:
+    """Nothing is taken out before the restart."""
+    monkeypatch.setattr(drain, "_service", lambda *_: None)
+
+
+def always_done(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(loop, "judge", lambda *_, **__: Ending("done", 0, "all is well"))
+
+
+def recovers_nothing(monkeypatch: Patch) -> None:
+    plan_of = session.recovery_plan
+    monkeypatch.setattr(session, "recovery_plan", lambda *args: replace(plan_of(*args), nodes=()))
+
+
+def together(*breaks: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    def all_of_them(monkeypatch: Patch) -> None:
+        for broken in breaks:
+            broken(monkeypatch)
+
+    return all_of_them
+
+
+PEER_DIES = Point("event", "a peer dies", event=Event("another node dies", "n4", 60))
+NEVER_UP = Point("event", "it never comes up", event=Event("the node never comes up", "n1", 60))
+KILLED = Point("crash", "killed in the drain", crash=CrashPoint("effect", 10, after=True))
+
+
+@pytest.mark.parametrize(
+    ("broken", "point", "invariant"),
+    [
+        pytest.param(put_back_at_once, FAULTLESS, "I4", id="the engine's own check sees a put-back before health"),
+        pytest.param(together(put_back_at_once, no_own_checks), FAULTLESS, "I4", id="put-back before health"),
+        pytest.param(together(no_gates, no_own_checks), PEER_DIES, "I1", id="no gates"),
+        pytest.param(no_intents, FAULTLESS, "I5", id="no intents"),
+        pytest.param(together(no_drain, no_gates), FAULTLESS, "I3", id="the engine's own check sees no drain"),
+        pytest.param(together(no_drain, no_gates, no_own_checks), FAULTLESS, "I3", id="no drain"),
+        pytest.param(always_done, NEVER_UP, "I9", id="a run that lies"),
+        pytest.param(recovers_nothing, KILLED, "I8", id="a recover that does nothing"),
+    ],
+)
+def test_a_broken_engine_is_found_and_the_invariant_named(
+    broken: Callable[[Patch], None], point: Point, invariant: str, monkeypatch: Patch
+) -> None:
+    assert play(stage_of(4), point).violations == [], "the whole engine breaks nothing here"
+    broken(monkeypatch)
+    played = play(stage_of(4), point)
+    assert invariant in {violation.invariant for violation in played.violations}
+    report = Report("small", 0, thorough=False)
+    report.add(played)
+    assert report.exit_code == 20
+    assert invariant in {entry["invariant"] for entry in report.as_data()["violations"]}
+
+
+def test_an_engine_that_never_ends_is_found(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(loop.Rollout, "_turn", lambda self: self._observer.look(self._s.log.state) is not None)
+    monkeypatch.setattr("rollsafe.rehearsal.operator.CALLS_AT_MOST", 500)
+    played = play(stage_of(4), FAULTLESS)
+    assert [v for v in played.violations if v.invariant == "I9" and "has not ended" in v.message]
+
+
+def test_a_late_balancer_write_of_a_dead_run_is_seen_and_mended() -> None:
+    late = Point("fault", "late", faults=(Fault(Way.LATE, 1, "balancer.write"),))
+    played = play(stage_of(4), late)
+    assert played.violations == []
+    assert played.as_found
+
+
+@pytest.mark.soak
+def test_the_whole_rehearsal_of_small_clusters_breaks_nothing() -> None:
+    for nodes, endpoints in ((2, 1), (3, 2), (4, 2)):
+        report = rehearse(Piece(small_cluster(nodes, endpoints), EACH_NODE, Engine), workers=2)
+        assert report.broken == {}, [f"{b.invariant}: {b.message} ({b.where})" for b in report.broken.values()]
+        assert report.not_as_found == 0
