@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo check lint test test-quick bench soak clean
 BIN := .venv/bin
-CODE := rollsafe tests benchmarks
+CODE := rollsafe tests benchmarks scripts/reference
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -4,6 +4,8 @@ Each command is one function in the module of its name (`rollsafe.cli.run.run`).
 raises one of our errors; `rollsafe.cli.ending` turns either into text, a last JSON line and the exit code.
 """
 
+import inspect
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,7 +35,7 @@ COMMANDS = {
     "runs": "List the runs that this machine knows.",
     "show": "Show one run, step by step.",
     "report": "Write the report of a run as HTML, JUnit, Markdown or JSON.",
-    "schema": "Print the JSON Schema of inventory or playbook, for editors.",
+    "schema": "Print the JSON Schema of inventory, playbook or events.",
 }
 
 EPILOG = """\b
@@ -80,8 +82,13 @@ class LazyGroup(TyperGroup):
 def build(name: str, function: Callable[..., Any]) -> Any:
     """One function as a command."""
     single = typer.Typer(rich_markup_mode=None, add_completion=False)
-    single.command(name=name, no_args_is_help=False)(function)
+    single.command(name=name, help=_help(function), no_args_is_help=False)(function)
     return typer.main.get_command(single)
+
+
+def _help(function: Callable[..., Any]) -> str:
+    """The function's text, with its example on a line of its own, unwrapped, so that it can be copied."""
+    return re.sub(r"(?m)^Example: (.+)$", "\b\nExample:\n  \\1", inspect.getdoc(function) or "")
 
 
 def _version(wanted: bool) -> None:

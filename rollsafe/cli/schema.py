@@ -1,28 +1,40 @@
-"""`rollsafe schema`: the JSON Schema that editors complete from."""
+"""`rollsafe schema`: the JSON Schema that editors complete from, and pipelines check with."""
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 class Kind(Enum):
-    """Which file the schema is of."""
+    """What the schema is of."""
 
     INVENTORY = "inventory"
     PLAYBOOK = "playbook"
+    EVENTS = "events"
 
 
 def schema(
-    kind: Annotated[Kind, typer.Argument(help="The inventory's, or the playbook's.", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Argument(help="Of the inventory, a playbook, or a line of -o json.", show_default=False)
+    ],
 ) -> None:
-    """Print the JSON Schema of inventory or playbook, for editors.
+    """Print the JSON Schema of inventory or playbook, for editors, or of the events, for pipelines.
+
+    The first line of the inventory then names it: # yaml-language-server: $schema=inventory.schema.json
 
     Example: rollsafe schema inventory > inventory.schema.json
-    Then, as the first line of the inventory: # yaml-language-server: $schema=inventory.schema.json
     """
     import json
 
+    typer.echo(json.dumps(_schema(kind), indent=2, ensure_ascii=False))
+
+
+def _schema(kind: Kind) -> dict[str, Any]:
+    if kind is Kind.EVENTS:
+        from rollsafe.reporting.events_schema import events_schema
+
+        return events_schema()
     from rollsafe.config.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(kind.value), indent=2, ensure_ascii=False))
+    return json_schema("inventory" if kind is Kind.INVENTORY else "playbook")

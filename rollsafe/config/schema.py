@@ -3,6 +3,7 @@
 from copy import deepcopy
 from typing import Any, Literal
 
+from rollsafe.config import units
 from rollsafe.config.inventory import Inventory
 from rollsafe.config.playbook import PlaybookFile
 
@@ -29,7 +30,7 @@ def _without_nulls(value: Any) -> Any:
         return value
     kept = {key: _without_nulls(item) for key, item in value.items() if key != "default" or item is not None}
     if kept.get("type") == "string" and isinstance(kept.get("default"), float):
-        kept["default"] = f"{kept['default']:g}s"  # a duration's default, as a person writes it
+        kept["default"] = units.written(kept["default"])  # a duration's default, as a person writes it
     arms = kept.get("anyOf")
     if isinstance(arms, list) and {"type": "null"} in arms:
         arms = [arm for arm in arms if arm != {"type": "null"}]

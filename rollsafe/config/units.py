@@ -45,6 +45,18 @@ def positive_seconds(text: object) -> float:
     return total
 
 
+def written(total: float) -> str:
+    """Seconds as a person writes them: `1h30m`, `90s`, `500ms`."""
+    thousandths = round(total * 1000)
+    if thousandths % 1000:
+        return f"{thousandths}ms"
+    whole = thousandths // 1000
+    if whole % 60 or not whole or whole < 120:
+        return f"{whole}s"
+    hours, minutes = divmod(whole // 60, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+
+
 def min_ready(value: object) -> MinReady:
     """`all-others`, 3 or `80%`. Raises ValueError."""
     allowed = 'write "all-others", a number such as 3, or a percentage such as "80%"'
