@@ -22,7 +22,7 @@ lint:
 
 test-quick:
 	@scripts/set-up-venv dev
-	$(BIN)/pytest -q -m "not real and not soak"
+	$(BIN)/pytest -q -n 2 --dist load -m "not real and not soak"
 
 test: ## all tests, on real HAProxy, Apache and OpenSSH
 	@scripts/set-up-venv dev

@@ -112,7 +112,7 @@ class JournalWriter(Protocol):
     """The durable record of one run. Raises JournalError."""
 
     def append(self, record: Record) -> None:
-        """Returns only when the record is on disk."""
+        """Returns only when the record is on disk. After an error the same record may be appended again."""
 
 
 class Listener(Protocol):

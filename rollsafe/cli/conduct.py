@@ -24,8 +24,9 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.session import Session, finish
-from rollsafe.errors import InvalidInput, Refused
+from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.journal.store import Store, open_store
+from rollsafe.journal.writer import NoJournal
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import ProbeSample, ProbeSummary
 from rollsafe.model.record import Record
@@ -89,6 +90,7 @@ class Conductor:
         self._kept: list[Record] = []
         self._samples: tuple[ProbeSample, ...] = ()
         self._stores: list[Store] = []
+        self._warned_of_journal = False
 
     # --- the journal -------------------------------------------------------------------------------------------
 
@@ -101,6 +103,15 @@ class Conductor:
     def begin(self, plan: Plan | None) -> JournalWriter:
         """A new run in the journal. Raises InvalidInput where its name is known, JournalError for a broken store."""
         return self.store().start_run(self.run, self.cluster.name, plan, self.who, self.run_clock.stamp())
+
+    def begin_anyhow(self) -> JournalWriter:
+        """As `begin`, for what must not depend on a journal: without one, a put-back's intents go into the claim."""
+        try:
+            return self.begin(None)
+        except JournalError as error:
+            tell(f"warning: without a journal: {error}")
+            self._warned_of_journal = True
+            return NoJournal(error)
 
     # --- conducting --------------------------------------------------------------------------------------------
 
@@ -155,7 +166,7 @@ class Conductor:
 
     def refuse(self, error: Refused, mode: str = "run") -> int:
         """A refusal before the plan could be made: told, recorded and reported like every other ending."""
-        log = self.log(self.begin(None))
+        log = self.log(self.begin_anyhow())
         words = {"cluster": self.cluster.name, "mode": mode, "who": self.who.who, "host": self.who.host}
         log.write("run.started", f"{mode} of {self.cluster.name}", data={**words, "reason": self.who.reason})
         finish(log, self.run_clock, Ending("refused", 10, str(error)), ())
@@ -264,7 +275,7 @@ class Conductor:
             samples = self.assembled.watch.stop()
             for problem in write_reports(paths, self._kept, samples):
                 tell(f"warning: {problem}")
-        if log.broken is not None:
+        if log.broken is not None and not self._warned_of_journal:
             tell(f"warning: the journal is incomplete: {log.broken}")
         self.close()
 

@@ -57,5 +57,5 @@ def recover(
         ask_or_refuse(f"Put back whatever a run left out of {conductor.cluster.name}?", yes=yes)
     except Refused as error:
         return conductor.refuse(error, "recover")
-    log = conductor.log(conductor.begin(None))
+    log = conductor.log(conductor.begin_anyhow())
     return conductor.conduct(log, lambda s: session.recover(s, run_id=run_id, wait_s=wait_s, take_over=take_over))

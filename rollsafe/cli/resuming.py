@@ -25,7 +25,7 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
         plan, records = _stored(conductor, run)
         ask_or_refuse(f"Go on with run {run} of {conductor.cluster.name}?", yes=yes)
     except (InvalidInput, JournalError) as error:
-        text = f"run {run} is not whole on this machine: {error}. From any machine: {conductor.mend}"
+        text = f"run {run} is not whole on this machine: {str(error).rstrip('.')}. From any machine: {conductor.mend}"
         return conductor.refuse(Refused(text), "resume")
     except Refused as error:
         return conductor.refuse(error, "resume")
@@ -51,6 +51,6 @@ def _stored(conductor: Conductor, run: str) -> tuple[Plan, list[Record]]:
 
 def _nothing(conductor: Conductor, run_id: str) -> int:
     """`--run-id` of a run that left no claim: there is nothing to do, and that is fine."""
-    log = conductor.log(conductor.begin(None))
+    log = conductor.log(conductor.begin_anyhow())
     text = f"nothing to do: run {run_id} has no claim on any node"
     return conductor.conduct(log, lambda s: session.nothing_to_do(s, "resume", text))

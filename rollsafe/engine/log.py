@@ -71,14 +71,22 @@ class RunLog:
         intent goes into the claim on the nodes instead, and everything else is told all the same."""
         try:
             if self.broken is None:
-                self._journal.append(record)
+                self._append(record)
                 return
         except JournalError as error:
             self.broken = error
-        if record.type == "restart.intent" or (record.type == "write.intent" and record.data.get("taking_out")):
+        taking_out = record.data.get("taking_out") and self.state.mode != "recover"  # there it marks what is out anew
+        if record.type == "restart.intent" or (record.type == "write.intent" and taking_out):
             raise self.broken
         if record.type == "write.intent":
             self._elsewhere(record)
+
+    def _append(self, record: Record) -> None:
+        """An error that does not come back (a moment of a full disk) costs no window."""
+        try:
+            self._journal.append(record)
+        except JournalError:
+            self._journal.append(record)
 
     def _elsewhere(self, record: Record) -> None:
         if self.intents_elsewhere is None:

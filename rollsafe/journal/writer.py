@@ -13,6 +13,17 @@ from rollsafe.ports import JournalWriter
 Head = tuple[int, str]  # how many records there are, and the hash of the last (or of the run's first line)
 
 
+class NoJournal:
+    """Stands in where there is no journal to be had; every record is refused with the reason."""
+
+    def __init__(self, reason: JournalError) -> None:
+        self._reason = reason
+
+    def append(self, record: Record) -> None:
+        """Raises JournalError, always."""
+        raise JournalError(f"record {record.seq} has no journal: {self._reason}")
+
+
 class RunJournal:
     """Append-only, from any thread. It writes only while nobody else goes on with the run."""
 

@@ -147,7 +147,7 @@ def _node(
 def _verdict(
     plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str
 ) -> tuple[tuple[str, int], str]:
-    why = f" {state.halt.reason}." if state.halt is not None else ""
+    why = f" {state.halt.reason.rstrip('.')}." if state.halt is not None else ""
     remedy = f" {state.halt.remedy}." if state.halt is not None and state.halt.remedy else ""
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))

@@ -11,6 +11,7 @@ from rollsafe.engine import claim as claims
 from rollsafe.engine.claim import ClaimKeeper, first_record
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.claim import ClaimRecord, Token, Who
+from rollsafe.model.reading import ProbeSample, ProbeSummary
 from rollsafe.planner.readings import Ours
 from rollsafe.ports import World
 
@@ -43,6 +44,19 @@ class NodeDisk:
             return True
 
 
+class NoProbes:
+    """Nobody asks."""
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+    def summaries(self) -> tuple[ProbeSummary, ...]:
+        return ()
+
+    def stop(self) -> tuple[ProbeSample, ...]:
+        return ()
+
+
 class Scene:
     """Two nodes that are claimed by us."""
 
@@ -50,7 +64,7 @@ class Scene:
         monkeypatch.setattr(claims, "READ_WITHIN_S", 0.3)
         system = SystemClock()
         self.disks = {"n1": NodeDisk(), "n2": NodeDisk()}
-        world = World({}, self.disks, {}, {}, (), None, system, SideBySide(), ThreadHeart())  # type: ignore[arg-type]
+        world = World({}, self.disks, {}, {}, (), NoProbes(), system, SideBySide(), ThreadHeart())
         self.clock = RunClock(system)
         who = Who("night", "host", 1, "2026-11-24T02:00:00Z")
         self.keeper = ClaimKeeper(world, self.clock, first_record("c", "run-1", "holder", who))
