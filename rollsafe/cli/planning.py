@@ -7,6 +7,7 @@ from typing import Any
 
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
+from rollsafe.cli.past import past_of
 from rollsafe.cli.rolling import chosen, parse_until
 from rollsafe.config.playbook import load_playbook
 from rollsafe.engine.preflight import Selection, plan_of
@@ -40,7 +41,8 @@ class Planning:
         try:
             steps = load_playbook(playbook, self.looking.loaded.paths[-1].parent).each_node
             moment = parse_until(until, self.looking.clock.now()) if until else None
-            self.selection = Selection(chosen(self.looking.cluster, nodes), steps, moment, accept_outage)
+            cluster = self.looking.cluster
+            self.selection = Selection(chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster))
         except BaseException:
             self.close()
             raise

@@ -1,10 +1,12 @@
 """From options to a plan, and from a plan to a run: what `plan`, `run` and the commands by hand have in common."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
+from rollsafe.cli.past import past_of
 from rollsafe.config.playbook import load_playbook
 from rollsafe.config.units import seconds
 from rollsafe.engine import preflight, session
@@ -34,7 +36,7 @@ class Rolling:
         steps = load_playbook(playbook, beside).each_node
         moment = parse_until(until, self.conductor.clock.now()) if until else None
         self._nodes, self._until = nodes, moment
-        self.selection = Selection(chosen(cluster, nodes), steps, moment, accept_outage)
+        self.selection = Selection(chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster))
 
     def survey(self) -> tuple[Plan, Readings]:
         """The plan, and what was read for it. Raises Refused."""
@@ -69,7 +71,8 @@ class Rolling:
                 f"nothing was touched: the plan restarts {', '.join(gone)}, which the inventory has no more. {ANEW}"
             )
         until = min((u for u in (plan.until, self._until) if u is not None), default=None)
-        return Selection(nodes, plan.each_node, until, plan.accept_outage or self.selection.accept_outage)
+        accepted = plan.accept_outage or self.selection.accept_outage
+        return replace(self.selection, nodes=nodes, steps=plan.each_node, until=until, accept_outage=accepted)
 
 
 def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
@@ -98,7 +101,7 @@ def chosen(cluster: Cluster, nodes: tuple[str, ...] | None) -> tuple[str, ...]:
 def question(plan: Plan) -> str:
     """What is asked before a run."""
     names = ", ".join(node.name for node in plan.nodes)
-    minutes = plan.node_estimate_s * len(plan.nodes) / 60
+    minutes = plan.expected_s() / 60
     return f"Restart {names} of {plan.cluster}, one at a time, about {minutes:.0f} min?"
 
 

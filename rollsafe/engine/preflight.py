@@ -1,7 +1,7 @@
 """Before the claim: is everything that a run needs there? One no, and the run is refused with nothing touched."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
@@ -12,6 +12,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
 from rollsafe.model.reading import Member, PoolReading, ProbeSample, Unread
 from rollsafe.planner import gates
+from rollsafe.planner.estimate import Past
 from rollsafe.planner.expand import find_members, fine_nodes, make_plan, pools_of
 from rollsafe.planner.readings import Budget, PoolKey, Readings
 from rollsafe.planner.state import RunState
@@ -32,6 +33,7 @@ class Selection:
     steps: tuple[PlannedStep, ...]
     until: str | None = None
     accept_outage: bool = False
+    past: Past = field(default_factory=dict)
 
 
 def read_pools(world: World, cluster: Cluster) -> dict[PoolKey, PoolReading | Unread]:
@@ -72,6 +74,7 @@ def plan_of(cluster: Cluster, members: tuple[Member, ...], selection: Selection)
         selection.steps,
         until=selection.until,
         accept_outage=selection.accept_outage,
+        past=selection.past,
     )
 
 

@@ -285,7 +285,7 @@ def _started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | Non
         "reason": session.who.reason,
         "url": session.who.url,
         "mode": mode,
-        "estimate_s": None if plan is None else round(plan.node_estimate_s * len(plan.nodes), 1),
+        "estimate_s": None if plan is None else round(plan.expected_s(), 1),
     }
     session.log.write("run.started", f"{mode} of {session.cluster.name}", data=words)
 

@@ -132,6 +132,12 @@ class Store:
         rows = self._rows("SELECT run FROM runs WHERE cluster = ? ORDER BY id DESC LIMIT 1", (cluster,))
         return rows[0] if rows else None
 
+    def latest_of(self, cluster: str, limit: int) -> list[str]:
+        """The names of a cluster's latest runs that have a plan, latest first."""
+        question = "SELECT run FROM runs WHERE cluster = ? AND instr(body, '\"plan\":{') > 0"
+        with self._database.reading("looking for past runs") as connection:
+            return _texts(connection, question + " ORDER BY id DESC LIMIT ?", (cluster, limit))
+
     def find(self, run_or_prefix: str) -> str:
         """The name of the run that this is, or begins, or `last`. Raises InvalidInput where none or several fit."""
         with self._database.reading("looking for a run") as connection:

@@ -31,6 +31,15 @@ class PlannedNode:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeEstimate:
+    """The expected time of one node's turn: the median of its last `runs` turns; of none, the product's preset."""
+
+    node: str
+    expected_s: float
+    runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStep:
     """One step of the playbook, with its arguments."""
 
@@ -62,12 +71,19 @@ class Plan:
     window: WindowRules | None = None
     until: str | None = None  # RFC 3339, from --until
     accept_outage: bool = False
-    node_estimate_s: float = 0.0  # expected time of one node
+    node_estimate_s: float = 0.0  # expected time of one node, where nothing is known of it
+    estimates: tuple[NodeEstimate, ...] = ()
     version: int = PLAN_VERSION
 
     def members_of(self, node: str, service: str | None = None) -> tuple[Member, ...]:
         """The members of one node, of one service where it is named."""
         return tuple(m for m in self.members if m.node == node and service in (None, m.service))
+
+    def expected_s(self, *names: str) -> float:
+        """The expected time of these nodes, one after another; of all that the run restarts where none is named."""
+        known = {estimate.node: estimate.expected_s for estimate in self.estimates}
+        wanted = names or tuple(node.name for node in self.nodes)
+        return sum(known.get(name, self.node_estimate_s) for name in wanted)
 
     def node(self, name: str) -> PlannedNode:
         """The planned node of that name. Raises KeyError where the run does not restart it."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from rollsafe.model.cluster import Cluster, Idle, Service
 from rollsafe.model.plan import Forecast, Plan, PlannedNode, PlannedService, PlannedStep, PlannedWrite
 from rollsafe.model.reading import AdminState, Found, Member, PoolReading, SeatReading, Unread
 from rollsafe.planner import gates
+from rollsafe.planner.estimate import Past, estimates
 from rollsafe.planner.matching import match
 from rollsafe.planner.readings import PoolKey, Readings
 from rollsafe.planner.watch import unfit
@@ -54,8 +56,10 @@ def make_plan(
     *,
     until: str | None = None,
     accept_outage: bool = False,
+    past: Past = MappingProxyType({}),
 ) -> Plan:
-    """The plan for these nodes, in this order. The playbook's arguments outrank the inventory's."""
+    """The plan for these nodes, in this order. The playbook's arguments outrank the inventory's; `past` is what the
+    nodes' last turns took."""
     arguments = {step.name: dict(step.arguments) for step in steps}
     by_name = {n.name: n for n in cluster.live_nodes}
     policy = replace(
@@ -88,7 +92,8 @@ def make_plan(
         until=until,
         accept_outage=accept_outage,
     )
-    return replace(plan, node_estimate_s=estimate_s(plan, cluster.typical_start_s))
+    plan = replace(plan, node_estimate_s=estimate_s(plan, cluster.typical_start_s))
+    return replace(plan, estimates=estimates(plan, past))
 
 
 def estimate_s(plan: Plan, start_s: float) -> float:
@@ -119,7 +124,7 @@ def forecast(plan: Plan, now: Readings, warnings: Sequence[str] = ()) -> Forecas
         verdicts=verdicts,
         warnings=tuple(told),
         unchecked=tuple(str(m) for m in plan.members if isinstance(now.member(m), Unread)),
-        expected_s=plan.node_estimate_s * len(plan.nodes),
+        expected_s=plan.expected_s(),
         longest_s=longest_node_s(plan) * len(plan.nodes),
     )
 

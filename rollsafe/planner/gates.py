@@ -22,7 +22,7 @@ def before_begin(plan: Plan, state: RunState, now: Readings, node: str) -> tuple
     """Every gate of taking a node in hand."""
     return (
         claims(plan, now),
-        windows(plan, now),
+        windows(plan, now, node),
         budget(now),
         peers(plan, state, now),
         readable(plan, now, node),
@@ -32,7 +32,7 @@ def before_begin(plan: Plan, state: RunState, now: Readings, node: str) -> tuple
 
 def before_claim(plan: Plan, now: Readings, node: str) -> tuple[Verdict, ...]:
     """The gates that are asked of every selected node before the run claims anything."""
-    return (windows(plan, now), readable(plan, now, node), *min_ready(plan, now, node))
+    return (whole_run(plan, now, node), readable(plan, now, node), *min_ready(plan, now, node))
 
 
 def before_stop(plan: Plan, state: RunState, now: Readings, node: str, at_s: float) -> tuple[Verdict, ...]:
@@ -68,10 +68,21 @@ def claims(plan: Plan, now: Readings, at_s: float | None = None) -> Verdict:
     return Verdict("claim", True, f"the claim is ours on all {len(plan.all_nodes)} nodes")
 
 
-def windows(plan: Plan, now: Readings) -> Verdict:
+def windows(plan: Plan, now: Readings, node: str) -> Verdict:
     """A node begun now ends inside the window and before the next blackout."""
-    need = timedelta(seconds=plan.node_estimate_s)
-    return window.verdict(plan.window, plan.until, now.wall, need)
+    return window.verdict(plan.window, plan.until, now.wall, timedelta(seconds=plan.expected_s(node)))
+
+
+def whole_run(plan: Plan, now: Readings, node: str) -> Verdict:
+    """Before the run: this node, begun after those before it, ends inside the window. `--until` is asked of each node
+    when its turn comes: whoever gives it wants as many as fit."""
+    alone = windows(plan, now, node)
+    if not alone.allowed or plan.window is None:
+        return alone
+    names = [planned.name for planned in plan.nodes]
+    through = names[: names.index(node) + 1]
+    verdict = window.verdict(plan.window, None, now.wall, timedelta(seconds=plan.expected_s(*through)), through)
+    return alone if verdict.allowed else verdict
 
 
 def budget(now: Readings) -> Verdict:

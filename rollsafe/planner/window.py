@@ -1,6 +1,7 @@
 """When steps may start. Windows are told in local time and compared as instants, so that a summer-time day is right."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -45,8 +46,11 @@ def parse_blackout(text: str) -> tuple[date, date]:
     return first, last
 
 
-def verdict(rules: WindowRules | None, until: str | None, now: datetime, need: timedelta) -> Verdict:
-    """May a node that takes `need` be begun now? The end is the window's, the next blackout's or --until's."""
+def verdict(
+    rules: WindowRules | None, until: str | None, now: datetime, need: timedelta, nodes: Sequence[str] = ()
+) -> Verdict:
+    """May a node that takes `need`, or all of `nodes` together, be begun now? The end is the window's, the next
+    blackout's or --until's."""
     ends: list[tuple[datetime, str]] = []
     if until is not None:
         ends.append((datetime.fromisoformat(until), "--until"))
@@ -68,10 +72,10 @@ def verdict(rules: WindowRules | None, until: str | None, now: datetime, need: t
         left = end - now
         if left < need:
             left_min, need_min = left.total_seconds() / 60, need.total_seconds() / 60
-            reason = (
-                f"{what} is in {left_min:.0f} min ({end.astimezone(UTC):%H:%M} UTC), a node takes {need_min:.0f} min"
-            )
-            return Verdict("window", False, reason, remedy="begin in the next window, or give --nodes fewer nodes")
+            who = f"{', '.join(nodes)} take" if len(nodes) > 1 else "a node takes"
+            reason = f"{what} is in {left_min:.0f} min ({end.astimezone(UTC):%H:%M} UTC), {who} {need_min:.0f} min"
+            fewer = f", or with fewer nodes: --nodes {','.join(nodes[:-1])}" if len(nodes) > 1 else ""
+            return Verdict("window", False, reason, remedy=f"begin in the next window{fewer}")
     return Verdict("window", True, "no window is set" if not ends else "a node fits before " + min(ends)[1])
 
 

@@ -3,7 +3,8 @@
 The JSON object (`-o json`) has `type` "plan"; `writes` in the order of the run, each with `node`, `service`,
 `balancer`, `endpoint`, `pool`, `member`, `found`, `wanted`, `condition` (empty: it surely comes); `verdicts`, each
 with `node` (null: the whole run), `gate`, `allowed`, `reason`, `remedy`, `warning`; `warnings`; `unchecked`;
-`expected_s` and `longest_s` for the whole run; `outcome`, `exit_code`, `message`; `file` of `--out`, or null.
+`expected_s` and `longest_s` for the whole run; `estimates`, each with `node`, `expected_s` and `runs` (how many of its
+turns it is the median of; 0: a preset); `outcome`, `exit_code`, `message`; `file` of `--out`, or null.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +50,9 @@ def plan_json(shown: PlanShown) -> dict[str, Any]:
         "warnings": [clean(text) for text in told.warnings],
         "unchecked": [clean(text) for text in told.unchecked],
         "expected_s": round(told.expected_s, 1),
+        "estimates": [
+            {"node": e.node, "expected_s": round(e.expected_s, 1), "runs": e.runs} for e in told.plan.estimates
+        ],
         "longest_s": round(told.longest_s, 1),
         "outcome": shown.outcome,
         "exit_code": shown.exit_code,
@@ -101,8 +105,22 @@ def plan_lines(shown: PlanShown, paint: Paint) -> Iterator[str]:
     yield from _list("could not be checked", told.unchecked, "bad", paint)
     yield ""
     yield f"Expected {took(told.expected_s)}, at most {took(told.longest_s)} where every wait uses its limit up."
+    yield f"  {_estimated(told)}"
     if shown.file:
         yield f"Written to {shown.file}; to run exactly this: rollsafe run --plan {shown.file}"
+
+
+def _estimated(told: Forecast) -> str:
+    """Where the expected time comes from."""
+    known = [e for e in told.plan.estimates if e.runs]
+    guessed = [e.node for e in told.plan.estimates if not e.runs]
+    parts = []
+    if known:
+        each = ", ".join(f"{e.node} {took(e.expected_s)} (of {e.runs})" for e in known)
+        parts.append(f"the median of the last turns in this machine's journal: {each}")
+    if guessed:
+        parts.append(f"by the product's usual start, for the journal knows no turn of them: {', '.join(guessed)}")
+    return "Expected " + "; ".join(parts) + "."
 
 
 def _shared(told: Forecast) -> list[tuple[str, Verdict]]:

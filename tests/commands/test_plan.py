@@ -238,6 +238,13 @@ def test_the_run_of_a_plan_writes_what_the_plan_says_in_its_order(fresh_bed: Tes
     assert made(run) == planned
     assert [bed.node(name).restarts for name in ("jira1", "jira2", "jira3")] == [0, 1, 1]
     assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira3"} == {"drain"}
+    again = shown(bed.rollsafe("plan", "--nodes", "jira1,jira2"))
+    guessed, known = again["estimates"]
+    assert (guessed["node"], guessed["runs"], known["node"], known["runs"]) == ("jira1", 0, "jira2", 1)
+    took = run.finished["nodes"]["jira2"]["out_of_service_s"]
+    assert took <= known["expected_s"] < shown(plan)["estimates"][0]["expected_s"], "the journal knows better"
+    text = bed.rollsafe("plan", "--nodes", "jira2", "-o", "text").stdout
+    assert "the median of the last turns in this machine's journal: jira2" in text
 
 
 def made(run: Result) -> list[Write]:

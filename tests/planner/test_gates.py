@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rollsafe.model.cluster import MinReady, WindowRules
+from rollsafe.model.plan import NodeEstimate
 from rollsafe.model.reading import Check
 from rollsafe.planner import gates
 from rollsafe.planner.decisions import BeginNode, HaltRun, RestartNode, Wait
@@ -160,6 +161,26 @@ def test_a_node_that_would_not_end_in_the_window_is_not_begun():
     look, story = scene(plan=make_plan(window=rules, node_estimate_s=3500))
     assert closed(look, story) == set()
     look.wall = datetime(2026, 11, 21, 2, 2, tzinfo=UTC)
+    assert closed(look, story) == {"window"}
+
+
+def test_a_run_that_can_not_end_in_the_window_is_refused_with_the_nodes_that_fit():
+    rules = WindowRules("UTC", ("Sat 01:00-03:00",))
+    known = (NodeEstimate("a", 600.0, 3), NodeEstimate("b", 600.0, 3), NodeEstimate("c", 3000.0, 3))
+    look, story = scene(plan=make_plan(window=rules, node_estimate_s=1.0, estimates=known))
+    look.wall = datetime(2026, 11, 21, 2, 2, tzinfo=UTC)
+    answers = {n: gates.before_claim(look.plan, look.now(), n)[0] for n in "abc"}
+    assert {n: v.allowed for n, v in answers.items()} == {"a": True, "b": True, "c": False}
+    assert answers["c"].reason == "the window's end is in 58 min (03:00 UTC), a, b, c take 70 min"
+    assert answers["c"].remedy.endswith("--nodes a,b")
+    assert closed(look, story) == set(), "of a run that goes on only the next node is asked"
+
+
+def test_until_is_asked_of_each_node_when_its_turn_comes():
+    look, story = scene(plan=make_plan(until="2026-11-21T03:00:00+00:00", node_estimate_s=3000))
+    look.wall = datetime(2026, 11, 21, 2, 2, tzinfo=UTC)
+    assert [gates.before_claim(look.plan, look.now(), n)[0].allowed for n in "abc"] == [True] * 3
+    look.wall = datetime(2026, 11, 21, 2, 12, tzinfo=UTC)
     assert closed(look, story) == {"window"}
 
 
