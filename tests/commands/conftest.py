@@ -1,5 +1,6 @@
 """One bed for all that only looks; its wires and its SSH servers remember everything that was said."""
 
+import re
 import shlex
 import socket
 import threading
@@ -15,10 +16,13 @@ from rollsafe.model.reading import AdminState, Found, Member
 from tests.testbed import Testbed
 from tests.testbed.relay import Relay, pump
 
+# A shell that stands by gets its commands on stdin: each session has a file of its own.
 RECORDER = """#!/bin/sh
-printf '%s\\0' "$SSH_ORIGINAL_COMMAND" >>{log}
+if [ "$SSH_ORIGINAL_COMMAND" = "exec sh -s" ]; then tee "{log}.$$" | sh -s; exit; fi
+printf '( %s\\n) </dev/null\\n' "$SSH_ORIGINAL_COMMAND" >"{log}.$$"
 exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
+COMMAND = re.compile(r"^\( (exec sh -c .*?)\n\) (?:</dev/null|<<'rollsafe-end:\w+')$", re.MULTILINE | re.DOTALL)
 
 
 class TappedRelay(Relay):
@@ -65,7 +69,8 @@ class Looked:
 
     def forget(self) -> None:
         """Begin to listen anew."""
-        self._log.unlink(missing_ok=True)
+        for file in self._logs():
+            file.unlink()
         for relay in self.bed.relays.values():
             assert isinstance(relay, TappedRelay)
             relay.heard.clear()
@@ -79,10 +84,11 @@ class Looked:
     @property
     def to_nodes(self) -> list[str]:
         """The script of each command that a node was sent: what stands behind `sh -c`."""
-        if not self._log.exists():
-            return []
-        commands = [command for command in self._log.read_text().split("\0") if command]
+        commands = [command for file in self._logs() for command in COMMAND.findall(file.read_text())]
         return [shlex.split(command)[3] for command in commands]
+
+    def _logs(self) -> list[Path]:
+        return list(self.bed.folder.glob(f"{self._log.name}.*"))
 
     # --- claims ----------------------------------------------------------------------------------------------------
 
