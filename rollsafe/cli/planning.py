@@ -42,7 +42,9 @@ class Planning:
             steps = load_playbook(playbook, self.looking.loaded.paths[-1].parent).each_node
             moment = parse_until(until, self.looking.clock.now()) if until else None
             cluster = self.looking.cluster
-            self.selection = Selection(chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster))
+            self.selection = Selection(
+                chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster), playbook=playbook
+            )
         except BaseException:
             self.close()
             raise

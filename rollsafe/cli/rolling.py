@@ -1,11 +1,12 @@
 """From options to a plan, and from a plan to a run: what `plan`, `run` and the commands by hand have in common."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rollsafe.cli.common import DEFAULT_PLAYBOOK
 from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
+from rollsafe.cli.drifting import ANEW, refuse_drift
 from rollsafe.cli.past import past_of
 from rollsafe.config.playbook import load_playbook
 from rollsafe.config.units import seconds
@@ -13,7 +14,7 @@ from rollsafe.engine import preflight, session
 from rollsafe.engine.preflight import Selection
 from rollsafe.errors import InvalidInput, Refused
 from rollsafe.model.cluster import Cluster
-from rollsafe.model.plan import Plan, PlannedWrite
+from rollsafe.model.plan import Plan, PlannedStep, PlannedWrite
 from rollsafe.planner.expand import forecast
 from rollsafe.planner.readings import Readings
 
@@ -32,11 +33,13 @@ class Rolling:
     ) -> None:
         self.conductor = Conductor(options)
         cluster = self.conductor.cluster
-        beside = self.conductor.loaded.paths[-1].parent
-        steps = load_playbook(playbook, beside).each_node
+        self._beside = self.conductor.loaded.paths[-1].parent
+        steps = load_playbook(playbook, self._beside).each_node
         moment = parse_until(until, self.conductor.clock.now()) if until else None
-        self._nodes, self._until = nodes, moment
-        self.selection = Selection(chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster))
+        self._nodes, self._until, self._playbook = nodes, moment, playbook
+        self.selection = Selection(
+            chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster), playbook=playbook
+        )
 
     def survey(self) -> tuple[Plan, Readings]:
         """The plan, and what was read for it. Raises Refused."""
@@ -72,7 +75,22 @@ class Rolling:
             )
         until = min((u for u in (plan.until, self._until) if u is not None), default=None)
         accepted = plan.accept_outage or self.selection.accept_outage
-        return replace(self.selection, nodes=nodes, steps=plan.each_node, until=until, accept_outage=accepted)
+        name = plan.playbook if self._playbook == DEFAULT_PLAYBOOK and plan.playbook else self._playbook
+        return replace(
+            self.selection,
+            nodes=nodes,
+            steps=self._steps(name),
+            until=until,
+            accept_outage=accepted,
+            playbook=name,
+        )
+
+    def _steps(self, playbook: str) -> tuple[PlannedStep, ...]:
+        """The playbook of the plan's file, as it is now. Raises Refused where it is gone or makes no sense any more."""
+        try:
+            return load_playbook(playbook, self._beside).each_node
+        except InvalidInput as error:
+            raise Refused(f"nothing was touched: the plan's playbook can't be used any more: {error}") from error
 
 
 def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
@@ -103,37 +121,6 @@ def question(plan: Plan) -> str:
     names = ", ".join(node.name for node in plan.nodes)
     minutes = plan.expected_s() / 60
     return f"Restart {names} of {plan.cluster}, one at a time, about {minutes:.0f} min?"
-
-
-ANEW = "Make it anew: rollsafe plan --out FILE"
-
-
-def refuse_drift(told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> None:
-    """A plan that no longer fits is refused, with what has changed. Raises Refused."""
-    changed = [
-        name
-        for name in ("cluster", "nodes", "all_nodes", "services", "members", "each_node", "policy", "window")
-        if getattr(told, name) != getattr(plan, name)
-    ]
-    if not changed:
-        changed = _drifted(told_writes, writes)
-    if changed:
-        raise Refused(
-            f"nothing was touched: the plan no longer fits the cluster; changed since it was made: "
-            f"{', '.join(changed)}. {ANEW}"
-        )
-
-
-def _drifted(told: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> list[str]:
-    """Each member that is found in another state than the plan found it in; else the writes, where they differ."""
-    before = {write.member: write.found for write in told}
-    now = {write.member: write.found for write in writes}
-    texts = [
-        f"{member} was found {found.admin.value}, and is {now[member].admin.value} now"
-        for member, found in before.items()
-        if member in now and now[member] != found
-    ]
-    return texts or (["writes"] if tuple(told) != tuple(writes) else [])
 
 
 def duration_s(option: str, told: str | None) -> float:

@@ -34,6 +34,7 @@ class Selection:
     until: str | None = None
     accept_outage: bool = False
     past: Past = field(default_factory=dict)
+    playbook: str = ""  # as it was named
 
 
 def read_pools(world: World, cluster: Cluster) -> dict[PoolKey, PoolReading | Unread]:
@@ -75,6 +76,7 @@ def plan_of(cluster: Cluster, members: tuple[Member, ...], selection: Selection)
         until=selection.until,
         accept_outage=selection.accept_outage,
         past=selection.past,
+        playbook=selection.playbook,
     )
 
 

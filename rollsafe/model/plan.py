@@ -73,6 +73,8 @@ class Plan:
     accept_outage: bool = False
     node_estimate_s: float = 0.0  # expected time of one node, where nothing is known of it
     estimates: tuple[NodeEstimate, ...] = ()
+    playbook: str = ""  # as it was named on the command line
+    inventory: tuple[tuple[str, str], ...] = ()  # (part, digest) of what a run obeys and the plan does not spell out
     version: int = PLAN_VERSION
 
     def members_of(self, node: str, service: str | None = None) -> tuple[Member, ...]:

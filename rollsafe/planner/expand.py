@@ -9,6 +9,7 @@ from rollsafe.model.plan import Forecast, Plan, PlannedNode, PlannedService, Pla
 from rollsafe.model.reading import AdminState, Found, Member, PoolReading, SeatReading, Unread
 from rollsafe.planner import gates
 from rollsafe.planner.estimate import Past, estimates
+from rollsafe.planner.fingerprint import fingerprint
 from rollsafe.planner.matching import match
 from rollsafe.planner.readings import PoolKey, Readings
 from rollsafe.planner.watch import unfit
@@ -57,6 +58,7 @@ def make_plan(
     until: str | None = None,
     accept_outage: bool = False,
     past: Past = MappingProxyType({}),
+    playbook: str = "",
 ) -> Plan:
     """The plan for these nodes, in this order. The playbook's arguments outrank the inventory's; `past` is what the
     nodes' last turns took."""
@@ -91,6 +93,8 @@ def make_plan(
         window=cluster.window,
         until=until,
         accept_outage=accept_outage,
+        playbook=playbook,
+        inventory=fingerprint(cluster),
     )
     plan = replace(plan, node_estimate_s=estimate_s(plan, cluster.typical_start_s))
     return replace(plan, estimates=estimates(plan, past))

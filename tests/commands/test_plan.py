@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rollsafe.drivers.remote.claim_file import _MAY_CLAIM, _READ
 from rollsafe.drivers.remote.restart_scripts import COMMAND_IDENTITY, MAY_RESTART
 from rollsafe.drivers.remote.script import PREAMBLE
-from tests.commands.conftest import Looked, through
+from tests.commands.conftest import Looked, through, tidy
 from tests.testbed import TOKEN, Result, Testbed
 
 pytestmark = pytest.mark.real
@@ -206,7 +207,98 @@ def test_a_plan_of_another_inventory_or_selection_is_refused(looked: Looked) -> 
     bed.write_inventory(policy={"soak": "2s"})
     changed = bed.rollsafe("run", "--plan", "plan.json")
     assert changed.exit == 10, changed.text
-    assert "policy" in changed.finished["message"]
+    assert "policy.soak_s was 0.5, and is 2" in changed.finished["message"], changed.text
+
+
+QUICK = "name: quick\ndescription: Watch less.\neach_node: [drain, restart, healthy, ready{}]\n"
+CHANGES = {
+    "the restart of a node": (
+        {"restart": {"command": "/bin/true"}},
+        "node jira3 (host, ports, SSH, restart or members)",
+    ),
+    "a probe": ({"services": {"web": {"probe": {"interval": "900ms"}}}}, "probe of web, in the inventory"),
+    "what is healthy": ({"services": {"web": {"health": {"path": "/other"}}}}, "health of web, in the inventory"),
+    "a drain's time": ({"services": {"web": {"drain": {"timeout": "7s"}}}}, "services.web.timeout_s was 1, and is 7"),
+    "what must serve": ({"services": {"scim": {"min_ready": 1}}}, "services.scim.min_ready"),
+    "an excluded node": ({"nodes": {"jira1": {"excluded": "CHG9"}}}, "all_nodes: jira1 is gone"),
+}
+
+
+@pytest.fixture(scope="module")
+def told(one_bed: Looked) -> str:
+    """A plan of jira3, made once."""
+    tidy(one_bed.bed)
+    assert one_bed.bed.rollsafe("plan", "--nodes", "jira3", "--out", "told.json").exit == 0
+    return "told.json"
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_each_difference_of_the_inventory_is_named_and_nothing_is_touched(looked: Looked, told: str, what: str) -> None:
+    wishes, words = CHANGES[what]
+    looked.bed.write_inventory(**wishes)
+    result = looked.bed.rollsafe("run", "--plan", told)
+    assert result.exit == 10, result.text
+    assert words in result.finished["message"]
+    assert "rollsafe plan --out" in result.finished["message"]
+    assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
+    assert set(looked.to_nodes) <= READ_ONLY
+
+
+def test_an_endpoint_that_is_gone_is_named(looked: Looked, told: str) -> None:
+    bed = looked.bed
+    inventory = yaml.safe_load(bed.inventory.read_text())
+    gone = inventory["balancers"]["scim-lb"]["endpoints"].pop()
+    bed.inventory.write_text(yaml.safe_dump(inventory, sort_keys=False))
+    result = bed.rollsafe("run", "--plan", told)
+    assert result.exit == 10, result.text
+    assert f"on {gone}) is gone" in result.finished["message"]
+    assert "balancer scim-lb (driver, endpoints or options), in the inventory" in result.finished["message"]
+
+
+def test_a_plan_keeps_its_playbook_and_is_refused_when_that_changed(looked: Looked) -> None:
+    bed = looked.bed
+    book = bed.folder / "quick.yml"
+    book.write_text(QUICK.format(""))
+    assert bed.rollsafe("plan", "--nodes", "jira3", "-p", str(book), "--out", "quick.json").exit == 0
+    book.write_text(QUICK.format(", soak"))
+    changed = bed.rollsafe("run", "--plan", "quick.json")
+    assert changed.exit == 10, changed.text
+    assert "each_node: soak is new" in changed.finished["message"]
+    book.unlink()
+    gone = bed.rollsafe("run", "--plan", "quick.json")
+    assert gone.exit == 10, gone.text
+    assert "playbook can't be used any more" in gone.finished["message"]
+
+
+NO_PLANS = {
+    "missing": None,
+    "empty": b"",
+    "another program's JSON": b'{"version": 4, "resource_changes": []}',
+    "a list": b"[]",
+    "bytes": b"\x00\xff\xfe" * 50,
+    "newer": b'{"kind": "rollsafe plan", "plan": {"version": 99}}',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("what", NO_PLANS)
+def test_a_file_that_is_no_plan_is_2_in_one_sentence(looked: Looked, what: str) -> None:
+    content = NO_PLANS[what]
+    if content is not None:
+        (looked.bed.folder / "odd.json").write_bytes(content)
+    else:
+        (looked.bed.folder / "odd.json").unlink(missing_ok=True)
+    result = looked.bed.rollsafe("run", "--plan", "odd.json")
+    assert result.exit == 2, result.text
+    assert result.finished["outcome"] == "invalid"
+    assert result.finished["message"].startswith("odd.json: ")
+    assert "Traceback" not in result.stderr
+    assert looked.to_balancers == []
+
+
+def test_a_folder_is_no_plan(looked: Looked) -> None:
+    result = looked.bed.rollsafe("run", "--plan", str(looked.bed.folder))
+    assert result.exit == 2, result.text
 
 
 @pytest.mark.parametrize("where", ["plan", "writes"])

@@ -1,0 +1,76 @@
+"""Does a plan's file still fit? Every difference is named, and one is enough for a refusal."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from rollsafe.errors import Refused
+from rollsafe.model.plan import Plan, PlannedWrite
+from rollsafe.model.reading import Member
+
+ANEW = "Make it anew: rollsafe plan --out FILE"
+_MOST = 20  # differences that are spelled out
+# What the plan holds besides: what was asked for, or is not obeyed (estimates).
+_COMPARED = ("cluster", "nodes", "all_nodes", "services", "members", "each_node", "policy", "window")
+
+
+def refuse_drift(told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> None:
+    """A plan that no longer fits is refused, with each thing that has changed. Raises Refused."""
+    changed = [text for name in _COMPARED for text in _differences(name, getattr(told, name), getattr(plan, name))]
+    changed += _inventory(dict(told.inventory), dict(plan.inventory))
+    changed += _states(told_writes, writes)
+    if not changed and tuple(told_writes) != tuple(writes):
+        changed = ["the writes, or their order"]
+    if changed:
+        more = [f"and {len(changed) - _MOST} more"] if len(changed) > _MOST else []
+        raise Refused(
+            "nothing was touched: the plan no longer fits the cluster; changed since it was made: "
+            f"{'; '.join([*changed[:_MOST], *more])}. {ANEW}"
+        )
+
+
+def _differences(where: str, told: Any, now: Any) -> Iterator[str]:
+    """Each place where two values of a plan differ, with what was and what is."""
+    if told == now:
+        return
+    if is_dataclass(told) and type(told) is type(now) and not isinstance(told, Member):
+        for one in fields(told):
+            yield from _differences(f"{where}.{one.name}", getattr(told, one.name), getattr(now, one.name))
+    elif isinstance(told, tuple) and isinstance(now, tuple):
+        yield from _of_many(where, told, now)
+    else:
+        yield f"{where} was {_said(told)}, and is {_said(now)}"
+
+
+def _of_many(where: str, told: tuple[Any, ...], now: tuple[Any, ...]) -> Iterator[str]:
+    before = {str(getattr(item, "name", item)): item for item in told}
+    after = {str(getattr(item, "name", item)): item for item in now}
+    yield from (f"{where}: {name} is gone" for name in before if name not in after)
+    yield from (f"{where}: {name} is new" for name in after if name not in before)
+    both = [name for name in before if name in after]
+    for name in both:
+        yield from _differences(f"{where}.{name}", before[name], after[name])
+    if both != [name for name in after if name in before]:
+        yield f"{where} were in the order {', '.join(before)}, and are in {', '.join(after)}"
+
+
+def _inventory(told: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The inventory's parts that are not what they were; those of a new or gone node are told by its name already."""
+    return [f"{part}, in the inventory" for part in told if part in now and told[part] != now[part]]
+
+
+def _states(told: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> list[str]:
+    """Each member that is found in another state than the plan found it in."""
+    before = {write.member: write.found for write in told}
+    now = {write.member: write.found for write in writes}
+    return [
+        f"{member} was found {found.admin.value}, and is {now[member].admin.value} now"
+        for member, found in before.items()
+        if member in now and now[member] != found
+    ]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(getattr(value, "value", value))
