@@ -207,13 +207,13 @@ def test_a_plan_of_another_inventory_or_selection_is_refused(looked: Looked) -> 
     bed.write_inventory(policy={"soak": "2s"})
     changed = bed.rollsafe("run", "--plan", "plan.json")
     assert changed.exit == 10, changed.text
-    assert "policy.soak_s was 0.5, and is 2" in changed.finished["message"], changed.text
+    assert "policy.soak_s was 1, and is 2" in changed.finished["message"], changed.text
 
 
 QUICK = "name: quick\ndescription: Watch less.\neach_node: [drain, restart, healthy, ready{}]\n"
 CHANGES = {
     "the restart of a node": (
-        {"restart": {"command": "/bin/true"}},
+        {"nodes": {"jira3": {"restart": {"identity": "cat /etc/hostname"}}}},
         "node jira3 (host, ports, SSH, restart or members)",
     ),
     "a probe": ({"services": {"web": {"probe": {"interval": "900ms"}}}}, "probe of web, in the inventory"),
