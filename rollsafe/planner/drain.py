@@ -22,6 +22,7 @@ UNREAD_PATIENCE_S = 10.0  # how long an endpoint may be silent before a node tha
 WRITE_TRIES = 3
 DRAIN_ROUNDS = 4  # how often a drain that was wiped is begun anew before the run gives up
 SEND_TRIES = 3  # for a restart that surely was not sent
+YOUNG_S = 10.0  # a balancer process that is younger at a run's first look may have come by a reload
 HURRY_S = 3.0  # how long the others may be gone before a drained node that could serve is put back
 NEVER_S = float("-inf")
 _DRAIN = Found(AdminState.DRAIN)
@@ -183,7 +184,7 @@ def _await_preferred(
             return _wait(plan, hand, service, now, left_s=left_s, reason="0 active")
         return StartStep(hand.name, "maint", service.name)
     # in maint nobody gets in any more, so that one reading of 0 is enough, unless an old process hides requests
-    if idle >= 1 and now.at_s >= _reloaded_at(plan, hand, service, now) + service.linger_s:
+    if idle >= 1 and now.at_s >= _hidden_until(plan, hand, service, now, service.linger_s):
         return FinishStep(hand.name, "drain", service.name, "drained", {"active": 0})
     left_s = drain.maint_s + service.linger_s - now.at_s
     if left_s > 0:
@@ -193,17 +194,21 @@ def _await_preferred(
 
 
 def _trusted_from(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> float:
-    """From when 0 active means nothing in flight: an old balancer process may carry requests that no one counts.
+    """From when 0 active means nothing in flight."""
+    return _hidden_until(plan, hand, service, now, service.timeout_s)
 
-    Nothing tells when the old process has ended; the drain's own limit bounds how long a request may take.
+
+def _hidden_until(plan: Plan, hand: NodeState, service: PlannedService, now: Readings, limit_s: float) -> float:
+    """Until when an old balancer process may carry requests of this node that no one counts.
+
+    Nothing tells when it has ended; `limit_s` bounds how long a request may take. A process that is young at a run's
+    first look was mostly just started, so that little time is given to the one that may have been before it.
     """
-    return _reloaded_at(plan, hand, service, now) + service.timeout_s
-
-
-def _reloaded_at(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> float:
-    """When a new process was last seen behind one of the service's endpoints; long ago where none was."""
     keys = [(m.balancer, m.endpoint, m.pool) for m in plan.members_of(hand.name, service.name)]
-    return max((now.watch.reloaded_at.get(key, NEVER_S) for key in keys), default=NEVER_S)
+    watch = now.watch
+    reloads = [watch.reloaded_at[key] + limit_s for key in keys if key in watch.reloaded_at]
+    births = [watch.born_at[key] + min(limit_s, YOUNG_S) for key in keys if key in watch.born_at]
+    return max([*reloads, *births], default=NEVER_S)
 
 
 def _active(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> int:

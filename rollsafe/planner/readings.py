@@ -70,6 +70,7 @@ class Watch:
     unread_since: Mapping[PoolKey, float] = field(default_factory=dict)
     process: Mapping[PoolKey, str] = field(default_factory=dict)
     reloaded_at: Mapping[PoolKey, float] = field(default_factory=dict)  # a new balancer process was seen
+    born_at: Mapping[PoolKey, float] = field(default_factory=dict)  # the process of a run's first look, by its uptime
     voided_at: float | None = None
 
 

@@ -14,9 +14,15 @@ IDLE_READINGS = 3  # 0 active must be read so many times running
 def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: str) -> Watch:
     """The streaks after one more look. `gap` is the reason why the looks do not follow one another, or empty."""
     if gap:
-        before = Watch(unread_since=before.unread_since, process=before.process, reloaded_at=before.reloaded_at)
+        before = Watch(
+            unread_since=before.unread_since,
+            process=before.process,
+            reloaded_at=before.reloaded_at,
+            born_at=before.born_at,
+        )
     fine = trouble_of(plan, state, now) == ""
-    reloaded = _reloads(before, now)
+    resumed = state.epoch > 1
+    reloaded = _reloads(before, now, resumed=resumed)
     return Watch(
         idle=_idle(plan, state, before, now, reloaded),
         healthy_since=_healthy_since(plan, before, now),
@@ -25,6 +31,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         unread_since=_unread_since(before, now),
         process=_processes(before, now),
         reloaded_at=reloaded,
+        born_at=before.born_at if resumed else _births(before, now),
         voided_at=now.at_s if gap else before.voided_at,
     )
 
@@ -107,15 +114,25 @@ def _processes(before: Watch, now: Readings) -> dict[PoolKey, str]:
     return seen
 
 
-def _reloads(before: Watch, now: Readings) -> dict[PoolKey, float]:
-    """When each endpoint's process was new: where its pid changed, or, at the first look, as its uptime tells."""
+def _reloads(before: Watch, now: Readings, *, resumed: bool) -> dict[PoolKey, float]:
+    """When each endpoint's process was new: where its pid changed, or, at the first look of a resume, as its uptime
+    tells: what happened since the process before us looked is not known."""
     reloaded = dict(before.reloaded_at)
     for key, pool in now.pools.items():
         if not isinstance(pool, PoolReading) or pool.process is None:
             continue
         known = before.process.get(key)
-        if known is None and pool.uptime_s is not None:
+        if known is None and resumed and pool.uptime_s is not None:
             reloaded[key] = now.at_s - pool.uptime_s
         elif known is not None and known != pool.process:
             reloaded[key] = now.at_s
     return reloaded
+
+
+def _births(before: Watch, now: Readings) -> dict[PoolKey, float]:
+    """Since when each endpoint's process runs, where it was there at the first look already."""
+    born = dict(before.born_at)
+    for key, pool in now.pools.items():
+        if isinstance(pool, PoolReading) and key not in before.process and pool.uptime_s is not None:
+            born[key] = now.at_s - pool.uptime_s
+    return born

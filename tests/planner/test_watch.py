@@ -83,18 +83,22 @@ def test_after_a_reload_nothing_is_believed_for_as_long_as_a_request_may_take():
 
 
 UPTIMES = {
-    "an old process": (4000.0, True),
-    "a process of 3 s, seen for the first time: an older one may hide requests": (3.0, False),
-    "a process of 31 s: the longest request of 30 s is over": (31.0, True),
-    "the product does not say": (None, True),
+    "an old process": ("run", 4000.0, True),
+    "a run finds a process of 3 s: an older one may still hide requests": ("run", 3.0, False),
+    "a run finds a process of 11 s: it was mostly just started": ("run", 11.0, True),
+    "a resume finds a process of 3 s: an older one may hide requests": ("resume", 3.0, False),
+    "a resume finds a process of 11 s: what was before is not known": ("resume", 11.0, False),
+    "a resume finds a process of 31 s: the longest request of 30 s is over": ("resume", 31.0, True),
+    "the product does not say": ("resume", None, True),
 }
 
 
 @pytest.mark.parametrize("row", UPTIMES)
 def test_the_first_look_of_a_process_believes_its_uptime(row):
-    uptime_s, believed = UPTIMES[row]
+    mode, uptime_s, believed = UPTIMES[row]
     look, story = draining()
     look.watch = Watch()
+    state = replace(story.state, epoch=2 if mode == "resume" else 1)
 
     def aged(passed_s: float) -> Readings:
         now = look.now()
@@ -105,7 +109,7 @@ def test_the_first_look_of_a_process_believes_its_uptime(row):
 
     for passed_s in range(4):
         look.at_s += 1
-        look.watch = observe(look.plan, story.state, look.watch, aged(passed_s), gap="")
+        look.watch = observe(look.plan, state, look.watch, aged(passed_s), gap="")
     assert isinstance(decide(look, story), FinishStep) is believed
 
 

@@ -102,6 +102,7 @@ def _watch_key(watch: Watch, t: int) -> object:
         tuple((k, _age(s, t, LONGEST_S)) for k, s in watch.unread_since.items()),
         tuple(watch.process.values()),
         tuple((k, _age(s, t, SCIM_DRAIN_S + 1.0)) for k, s in watch.reloaded_at.items()),
+        tuple((k, _age(s, t, SCIM_DRAIN_S + 1.0)) for k, s in watch.born_at.items()),
     )
 
 
