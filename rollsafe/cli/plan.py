@@ -34,7 +34,10 @@ def plan(
     """
     common.begin(verbose, log_file)
     from rollsafe.cli.planning import Planning
+    from rollsafe.errors import InvalidInput
 
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InvalidInput([f"--out {out}: the folder {out.parent} does not exist; make it first"])
     planning = Planning(inventory, playbook, common.node_names(nodes), until=until, accept_outage=accept_outage)
     try:
         return planning.show(out, as_json=output is Output.JSON, no_color=no_color)

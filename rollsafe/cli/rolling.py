@@ -108,9 +108,9 @@ def chosen(cluster: Cluster, nodes: tuple[str, ...] | None) -> tuple[str, ...]:
     for name in nodes:
         excluded = next((n.excluded for n in cluster.nodes if n.name == name and n.excluded is not None), None)
         if excluded is not None:
-            problems.append(f"--nodes: {name} is excluded in the inventory: {excluded}")
+            problems.append(f"{name} is excluded in the inventory: {excluded}")
         elif name not in live:
-            problems.append(f"--nodes: there is no node {name}; there are: {', '.join(live)}")
+            problems.append(f"there is no node {name} in the inventory; there are: {', '.join(live)}")
     if problems:
         raise InvalidInput(problems)
     return nodes

@@ -36,7 +36,7 @@ def validate(
     paths = find_inventory(inventory)
     try:
         loaded = load_inventory(paths)
-        problems += check_references(loaded.cluster)
+        problems += check_references(loaded.cluster, loaded.named)
         if resolve_secrets:
             resolve_all(loaded.cluster)
     except InvalidInput as error:

@@ -16,6 +16,7 @@ class Context:
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
+        self.named: dict[str, str] = {}  # each file and secret that the inventory names, and where it does first
         self._secrets: dict[tuple[Path, str], Secret] = {}
 
     def file(self, path: KeyPath, text: str | None) -> str | None:
@@ -27,7 +28,9 @@ class Context:
         except RuntimeError:
             self.problems.error(path, f'"{text}" begins with ~ of a user that is not known here')
             return text
-        return str(self._folder(path) / named)
+        found = str(self._folder(path) / named)
+        self.named.setdefault(found, self.problems.where(path))
+        return found
 
     def secret(self, path: KeyPath, text: str | None) -> Secret | None:
         """The secret behind the key. One reference is one secret, so that a command runs once."""
@@ -41,7 +44,9 @@ class Context:
             self._secrets[folder, text] = made
         if not is_reference(text):
             self.problems.warn(path, "is a literal secret: keep it elsewhere and write env:NAME, file:PATH or the like")
-        return self._secrets[folder, text]
+        made = self._secrets[folder, text]
+        self.named.setdefault(made.reference, self.problems.where(path))
+        return made
 
     def attempt(self, path: KeyPath, make: Callable[[], T]) -> T | None:
         """What `make` gives; its ValueError becomes a problem at the key."""

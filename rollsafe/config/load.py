@@ -2,8 +2,8 @@
 
 import copy
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Loaded:
     cluster: Cluster
     warnings: tuple[str, ...]
     paths: tuple[Path, ...]
+    named: Mapping[str, str] = field(default_factory=dict)  # each file and secret it names: `FILE:LINE: path.to.key`
 
 
 def find_inventory(explicit: Sequence[Path] | None = None) -> tuple[Path, ...]:
@@ -59,7 +60,7 @@ def load_inventory(paths: Sequence[Path]) -> Loaded:
     cluster = resolve(context, written)
     check_fit(problems, cluster)
     problems.stop_on_errors()
-    return Loaded(cluster, tuple(problems.lines(problems.warnings)), tuple(paths))
+    return Loaded(cluster, tuple(problems.lines(problems.warnings)), tuple(paths), context.named)
 
 
 def _shape(data: dict[str, Any], problems: Problems) -> Inventory | None:

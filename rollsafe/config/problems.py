@@ -70,6 +70,11 @@ class Problems:
             place = self.places.get(longer, place)
         return spelled, place
 
+    def where(self, path: KeyPath) -> str:
+        """`FILE:LINE: path.to.key`."""
+        spelled, place = self.place(path)
+        return printable(f"{place}: {dotted(spelled)}")
+
     def stop_on_errors(self) -> None:
         """Raise InvalidInput with all errors, in the order of their lines."""
         if self.errors:

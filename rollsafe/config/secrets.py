@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shutil import which
+from types import MappingProxyType
 
 from rollsafe.errors import InvalidInput
 from rollsafe.model.cluster import Cluster
@@ -58,10 +59,11 @@ def secrets_of(cluster: Cluster) -> tuple[Secret, ...]:
     return tuple(found.values())
 
 
-def check_secret_references(cluster: Cluster) -> list[str]:
+def check_secret_references(cluster: Cluster, named: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """One sentence for each reference that surely leads nowhere. Reads no secret and starts no command."""
-    problems = dict.fromkeys(_missing(secret.reference) for secret in secrets_of(cluster))
-    return [problem for problem in problems if problem]
+    references = dict.fromkeys(secret.reference for secret in secrets_of(cluster))
+    missing = [(named.get(reference), _missing(reference)) for reference in references]
+    return [f"{where}: {problem}" if where else problem for where, problem in missing if problem]
 
 
 def resolve_all(cluster: Cluster) -> None:

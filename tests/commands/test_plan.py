@@ -170,7 +170,10 @@ def test_a_member_that_nobody_knows_is_10_with_those_there_are(looked: Looked) -
     assert "jira3" in shown(result)["message"]
 
 
-@pytest.mark.parametrize("words", [("--nodes", "jira9"), ("--until", "yesterday"), ("-p", "no-such-playbook")])
+@pytest.mark.parametrize(
+    "words",
+    [("--nodes", "jira9"), ("--until", "yesterday"), ("--out", "no-such/plan.json"), ("-p", "no-such-playbook")],
+)
 def test_wrong_words_are_2(looked: Looked, words: tuple[str, ...]) -> None:
     result = looked.bed.rollsafe("plan", *words)
     assert result.exit == 2, result.text

@@ -94,6 +94,17 @@ def test_all_that_can_not_be_read_is_told_at_once(tmp_path: Path, monkeypatch: p
     assert check_references(cluster)[0] == f"known_hosts: {tmp_path / 'kh'}: there is no such file"
 
 
+def test_what_is_named_and_not_there_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CANARY", raising=False)
+    file = write(tmp_path, SECRETS)
+    loaded = load_inventory([file])
+    told = check_references(loaded.cluster, loaded.named)
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if "known_hosts" in text)
+    assert told[0] == f"{file}:{line}: ssh.known_hosts: {tmp_path / 'kh'}: there is no such file"
+    assert [text for text in told if not text.startswith(f"{file}:")] == []
+    assert any(": services.scim.tenants[0].token: env:CANARY: " in text for text in told)
+
+
 def test_no_secret_is_ever_in_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY", "canary-4711")
     (tmp_path / "pass").write_text("canary-4711\n")
