@@ -113,6 +113,21 @@ def node_names(option: str | None) -> tuple[str, ...] | None:
     return names
 
 
+def as_typed() -> str:
+    """How this rollsafe is called, as short as it can be typed here: by its name where that finds it."""
+    called = Path(sys.argv[0])
+    if called.name != "rollsafe":
+        return "python3 -m rollsafe"
+    from shutil import which
+
+    found = which("rollsafe")
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "rollsafe"
+    here = Path.cwd()
+    whole = called.absolute()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
 def colours(no_color: bool) -> bool:
     """May stdout be coloured? Not with --no-color, nor $NO_COLOR, nor where it is no terminal."""
     return not no_color and not os.environ.get("NO_COLOR") and sys.stdout.isatty()

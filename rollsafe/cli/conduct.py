@@ -372,9 +372,14 @@ def _leave(code: int) -> None:
 
 def mend_command(paths: Sequence[Path]) -> str:
     """The command that puts back what is out, to be typed as it is."""
-    default = len(paths) == 1 and paths[0] == Path("inventory.yml")
-    named = "" if default else "".join(f" -i {shlex.quote(str(path))}" for path in paths)
-    return f"rollsafe recover{named}"
+    return f"rollsafe recover{inventory_words(paths)}"
+
+
+def inventory_words(paths: Sequence[Path]) -> str:
+    """` -i FILE` for a command to be typed; empty where ./inventory.yml is meant anyway."""
+    if len(paths) == 1 and paths[0] == Path("inventory.yml"):
+        return ""
+    return "".join(f" -i {shlex.quote(str(path))}" for path in paths)
 
 
 def ask_or_refuse(question: str, *, yes: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollsafe.cli.common import Output, OutputOption
+from rollsafe.cli.common import Output, OutputOption, as_typed
 from rollsafe.cli.exits import ExitCode
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Story:
 
     def keep_up(self) -> None:
         """Stay until Ctrl-C."""
-        rollsafe = "rollsafe" if shutil.which("rollsafe") else f"{sys.executable} -m rollsafe"
+        rollsafe = as_typed()
         second = self._lab.node_names[1]
         self.say("\nThe cluster stays up until you press Ctrl-C here. In another terminal:\n")
         self.say(f"  export ROLLSAFE_INVENTORY={self._lab.inventory}")

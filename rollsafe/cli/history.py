@@ -32,3 +32,8 @@ def _state(inventory: list[Path] | None) -> str | None:
         # History is read when things went wrong: a broken inventory that happens to lie here must not hide it.
         tell(f"./inventory.yml does not hold, so this is the user's own journal (see `rollsafe validate`): {error}")
         return None
+
+
+def no_journal(file: Path) -> str:
+    """The sentence where there is no history at all."""
+    return f"there is no journal yet: {file} does not exist. Where an inventory has a `state`, name it: -i FILE"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rollsafe.cli.conduct import inventory_words
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
@@ -65,7 +66,9 @@ class Planning:
         restarts = {node.name: _restart(looking.cluster, node.name) for node in told.plan.nodes}
         file = str(out) if out is not None and whole else None
         stamp = looking.run_clock.stamp()
-        shown = PlanShown(told, restarts, code.outcome, int(code), message, stamp, file)
+        shown = PlanShown(
+            told, restarts, code.outcome, int(code), message, stamp, file, inventory_words(looking.loaded.paths)
+        )
         if as_json:
             print_json(plan_json(shown))
         else:

@@ -39,7 +39,7 @@ def report(
     Example: rollsafe report last --html window.html
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.history import history
+    from rollsafe.cli.history import history, no_journal
     from rollsafe.errors import InvalidInput
     from rollsafe.reporting.reports import ReportPaths
 
@@ -48,7 +48,7 @@ def report(
         raise InvalidInput(problems)
     with history(inventory) as store:
         if not store.file.exists():
-            raise InvalidInput([f"there is no journal yet: {store.file} does not exist"])
+            raise InvalidInput([no_journal(store.file)])
         name = store.find(verify or run)
         if verify is not None:
             _verify(store, name, output)

@@ -33,7 +33,7 @@ def runs(
     elif rows:
         typer.echo(_table(rows))
     else:
-        typer.echo(f"No run yet in {store.file}.")
+        typer.echo(f"No run yet in {store.file}. Where an inventory has a `state`, name it: -i FILE")
 
 
 def _as_json(row: "RunRow") -> str:

@@ -20,12 +20,12 @@ def show(
     Example: rollsafe show last
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.history import history
+    from rollsafe.cli.history import history, no_journal
     from rollsafe.errors import InvalidInput
 
     with history(inventory) as store:
         if not store.file.exists():
-            raise InvalidInput([f"there is no journal yet: {store.file} does not exist"])
+            raise InvalidInput([no_journal(store.file)])
         name = store.find(run)
         records = list(store.records(name))  # to its end: only then is it the whole story
         if output is Output.JSON:

@@ -31,6 +31,7 @@ class PlanShown:
     message: str
     time: str
     file: str | None = None
+    named: str = ""  # ` -i FILE`, where the inventory is not the usual one
 
 
 def plan_json(shown: PlanShown) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def plan_lines(shown: PlanShown, paint: Paint) -> Iterator[str]:
     yield f"Expected {took(told.expected_s)}, at most {took(told.longest_s)} where every wait uses its limit up."
     yield f"  {_estimated(told)}"
     if shown.file:
-        yield f"Written to {shown.file}; to run exactly this: rollsafe run --plan {shown.file}"
+        yield f"Written to {shown.file}; to run exactly this: rollsafe run{shown.named} --plan {shown.file}"
 
 
 def _estimated(told: Forecast) -> str:
@@ -117,10 +118,12 @@ def _estimated(told: Forecast) -> str:
     parts = []
     if known:
         each = ", ".join(f"{e.node} {took(e.expected_s)} (of {e.runs})" for e in known)
-        parts.append(f"the median of the last turns in this machine's journal: {each}")
+        parts.append(f"By the median of the last turns in this machine's journal: {each}")
     if guessed:
-        parts.append(f"by the product's usual start, for the journal knows no turn of them: {', '.join(guessed)}")
-    return "Expected " + "; ".join(parts) + "."
+        parts.append(
+            f"{'by' if known else 'By'} the product's usual start: the journal has no turn of {', '.join(guessed)}"
+        )
+    return f"{'; '.join(parts)}."
 
 
 def _shared(told: Forecast) -> list[tuple[str, Verdict]]:

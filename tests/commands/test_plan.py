@@ -339,7 +339,7 @@ def test_the_run_of_a_plan_writes_what_the_plan_says_in_its_order(fresh_bed: Tes
     took = run.finished["nodes"]["jira2"]["out_of_service_s"]
     assert took <= known["expected_s"] < shown(plan)["estimates"][0]["expected_s"], "the journal knows better"
     text = bed.rollsafe("plan", "--nodes", "jira2", "-o", "text").stdout
-    assert "the median of the last turns in this machine's journal: jira2" in text
+    assert "By the median of the last turns in this machine's journal: jira2" in text
 
 
 def made(run: Result) -> list[Write]:

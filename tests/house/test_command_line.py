@@ -14,7 +14,7 @@ import typer
 
 from rollsafe.cli import ending
 from rollsafe.cli.app import COMMANDS
-from rollsafe.cli.common import inventory_paths, node_names
+from rollsafe.cli.common import as_typed, inventory_paths, node_names
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.stdout import SafeStdout
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
@@ -223,3 +223,25 @@ def test_nodes_keep_their_order(text: str | None, names: tuple[str, ...] | None)
 def test_nodes_that_make_no_sense_are_invalid(text: str) -> None:
     with pytest.raises(InvalidInput):
         node_names(text)
+
+
+def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "clone" / ".venv" / "bin" / "rollsafe"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program), "demo"])
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    assert as_typed() == "clone/.venv/bin/rollsafe"
+    monkeypatch.chdir(tmp_path / "clone")
+    assert as_typed() == ".venv/bin/rollsafe"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert as_typed() == str(program)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    assert as_typed() == "rollsafe"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/rollsafe/__main__.py"])
+    assert as_typed() == "python3 -m rollsafe"
