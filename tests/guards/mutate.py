@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.guards.table import Guard
+from tests.guards.guard import Guard
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("rollsafe", "tests", "playbooks", "pyproject.toml")
