@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guards.mutate import ROOT, copy_tree, run_test, survives
 from tests.guards.guard import Guard
+from tests.guards.mutate import ROOT, copy_tree, run_test, survives
 from tests.guards.table import GUARDS, page
 
 BY_NAME = {guard.name: guard for guard in GUARDS}
