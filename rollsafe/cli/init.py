@@ -1,10 +1,14 @@
 """`rollsafe init`: a first inventory, from questions or from a live balancer."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rollsafe.cli.common import as_typed
+from rollsafe.errors import InvalidInput
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +42,6 @@ def init(
     Example: rollsafe init --from haproxy://10.0.0.5:9999 -f inventory.yml
     """
     from rollsafe.config.first import compose
-    from rollsafe.errors import InvalidInput
 
     if output_file.exists():
         raise InvalidInput([f"{output_file} exists and is kept: name another with -f FILE, or move it away"])
@@ -51,9 +54,11 @@ def init(
         raise InvalidInput([f"{output_file} can't be written: {error.strerror or error}"]) from None
     named = "" if output_file == Path("inventory.yml") else f" -i {output_file}"
     typer.echo(f"\nWrote {output_file}. Look it over, and then:")
-    typer.echo(f"  rollsafe validate{named}      is it right, and are its secrets and keys there?")
-    typer.echo(f"  rollsafe plan{named}          ask the live cluster, and show the exact writes; changes nothing")
-    typer.echo(f"  rollsafe run{named}           the rolling restart")
+    rollsafe = as_typed()
+    typer.echo(f"  {rollsafe} validate{named}    is it right, and are its secrets and keys there?")
+    typer.echo(f"  {rollsafe} doctor{named}      every right and name that a run needs; changes nothing")
+    typer.echo(f"  {rollsafe} plan{named}        ask the live cluster, and show the exact writes; changes nothing")
+    typer.echo(f"  {rollsafe} run{named}         the rolling restart")
 
 
 def _from_questions() -> "First":
@@ -81,7 +86,6 @@ def _from_questions() -> "First":
 
 def _from_haproxy(source: str) -> "First":
     from rollsafe.config.first import First, FirstService
-    from rollsafe.errors import InvalidInput
 
     endpoint = _endpoint_of(source)
     pools = _read_pools(endpoint)
@@ -129,7 +133,14 @@ def _ask(text: str, default: str | None, check: Callable[[str], str] | None = No
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    answer: str = typer.prompt(text, default=default, value_proc=checked, show_default=bool(default))
+    try:
+        answer: str = typer.prompt(text, default=default, value_proc=checked, show_default=bool(default))
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise  # Ctrl-C
+        raise InvalidInput(
+            [f'the input ended at the question "{text}": answer it in a terminal, or copy inventory.example.yml']
+        ) from None
     return answer
 
 
@@ -158,7 +169,7 @@ def _ask_nodes() -> dict[str, str]:
         nodes.update(_nodes(answer))
         return answer
 
-    _ask("Nodes in the order of restarts, as NAME=HOST, with commas between them", None, check)
+    _ask("Nodes in the order of restarts, such as jira1=10.0.0.11, jira2=10.0.0.12", None, check)
     return nodes
 
 
@@ -223,8 +234,6 @@ def _port_number(text: str) -> str:
 
 
 def _endpoint_of(source: str) -> str:
-    from rollsafe.errors import InvalidInput
-
     scheme, separator, rest = source.partition("://")
     if scheme == "haproxy" and separator:
         if rest.startswith("/"):
@@ -248,7 +257,6 @@ def _read_pools(endpoint: str) -> Pools:
 
 def _show_stat(endpoint: str) -> str:
     from rollsafe.clock import SystemClock
-    from rollsafe.errors import InvalidInput
 
     clock = SystemClock()
     ends = clock.monotonic() + LIMIT_S

@@ -127,10 +127,55 @@ def test_init_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "exists and is kept" in capsys.readouterr().err
 
 
-def test_init_without_answers_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_without_answers_writes_nothing_and_says_at_which_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     typed(monkeypatch, "jira")
-    assert call("init", "-f", str(tmp_path / "inventory.yml")) != 0
-    assert not (tmp_path / "inventory.yml").exists()
+    assert call("init", "-f", str(tmp_path / "new.yml")) == 2
+    assert list(tmp_path.iterdir()) == []
+    assert 'the input ended at the question "Name of the cluster"' in capsys.readouterr().err
+
+
+ODD_FILES = {
+    "empty": (b"", "the file is empty"),
+    "a list at the top": (b"- a\n", "1: the file holds a list"),
+    "a tab": (b"cluster: a\n\tproduct: jira\n", "2: is indented with a tab"),
+    "a key twice": (b"cluster: a\ncluster: b\n", '2: the key "cluster" is here twice'),
+    "a NUL byte": (b"cluster: a\0b\n", "1: holds a control character"),
+    "Latin-1": (b"cluster: caf\xe9\n", "1: is not UTF-8 text"),
+    "UTF-16": ("cluster: a".encode("utf-16"), "1: is not UTF-8 text"),
+    "a bare no": (b"cluster: no\n", "1: cluster: must be text, but a bare yes, no"),
+    "an anchor bomb": (
+        b"a0: &a0 [x, x]\n"
+        + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 30)),
+        "anchors unfold into more than",
+    ),
+    "nested without end": (b"[" * 9000, "nested more than"),
+    "larger than any inventory": (b"x" * (2 << 20), "is it the right file?"),
+}
+
+
+@pytest.mark.parametrize("what", ODD_FILES)
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_an_odd_file_is_2_with_its_name_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, command: str
+) -> None:
+    content, words = ODD_FILES[what]
+    file = tmp_path / "odd.yml"
+    file.write_bytes(content)
+    assert call(command, "-i", str(file), "-o", "json") == 2
+    told = capsys.readouterr()
+    last = json.loads(told.out.splitlines()[-1])
+    assert (last["type"], last["outcome"], last["exit_code"]) == ("run.finished", "invalid", 2)
+    assert told.err.startswith(f"{file}:")
+    assert words in told.err
+
+
+def test_a_folder_is_no_inventory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "-i", str(tmp_path), "-o", "json") == 2
+    told = capsys.readouterr()
+    assert "is a folder: name the file in it" in told.err
+    assert json.loads(told.out)["outcome"] == "invalid"
 
 
 @pytest.mark.parametrize("source", ["10.0.0.1:9999", "haproxy://host", "nginx://host:1"])
