@@ -129,7 +129,12 @@ def _node_started(state: RunState, record: Record) -> RunState:
         if d.get("wrote")
     }
     node = NodeState(
-        record.node, record.at_s, found, wrote=wrote, counts_as_stopped=bool(record.data.get("counts_as_stopped"))
+        record.node,
+        record.at_s,
+        found,
+        wrote=wrote,
+        counts_as_stopped=bool(record.data.get("counts_as_stopped")),
+        out_s=record.at_s if wrote else None,  # an earlier run may have taken it out: it is out since then, at least
     )
     return replace(_with(state, node), in_hand=record.node, gates_closed_s=None, claim_stuck_s=None)
 

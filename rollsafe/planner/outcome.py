@@ -147,20 +147,24 @@ def _node(
 def _verdict(
     plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str
 ) -> tuple[tuple[str, int], str]:
-    why = f" {state.halt.reason.rstrip('.')}." if state.halt is not None else ""
-    remedy = f" {state.halt.remedy}." if state.halt is not None and state.halt.remedy else ""
+    why = f": {state.halt.reason.rstrip('.')}." if state.halt is not None else "."
+    remedy = f" {_capital(state.halt.remedy)}." if state.halt is not None and state.halt.remedy else ""
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))
         where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left_out)
-        return NODE_OUT, f"{names} is out of service ({where}).{why}{remedy} To put it back: {mend}"
+        return NODE_OUT, f"{names} is out of service ({where}){why}{remedy} To put it back: {mend}"
     if unread:
-        return UNKNOWN, f"not everything could be read: {'; '.join(unread)}.{why}{remedy} To look again: {mend}"
+        return UNKNOWN, f"not everything could be read: {'; '.join(unread)}{why}{remedy} To look again: {mend}"
     if state.mode == "recover":
         return DONE, "everything is as it was found."
     if state.halt is not None:
         begun = len(state.nodes)
-        return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found:{why}{remedy}"
+        return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found{why}{remedy}"
     return DONE, _done(plan, state.mode)
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _done(plan: Plan, mode: str) -> str:

@@ -41,12 +41,12 @@ def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     if left_s <= 0:
         return HaltRun(f"{first} could not be put back within {plan.policy.put_back_timeout_s:g} s: {why}")
     return Wait(
-        f"every member as found: {first}: {why}",
+        "every member as found",
         node=hand.name,
         service=first.service,
         step="ready",
         left_s=left_s,
-        reading={str(m): why for m, why in open_members.items()},
+        reading={f"{m.pool}/{m.seat} on {m.endpoint}": lacks for m, lacks in open_members.items()},
         quick=True,
     )
 

@@ -61,7 +61,9 @@ def _at(record: Record, words: str) -> str:
 
 def _started(record: Record) -> str:
     data = record.data
-    parts = [f"{mode_words(text(data, 'mode'))} of {_list(names(data, 'nodes'))} in {text(data, 'cluster') or '?'}"]
+    nodes = names(data, "nodes")
+    what = f"{_list(nodes)} in " if nodes else ""  # a recovery learns from the claims which nodes there are to do
+    parts = [f"{mode_words(text(data, 'mode'))} of {what}{text(data, 'cluster') or '?'}"]
     who = "@".join(part for part in (text(data, "who"), text(data, "host")) if part)
     parts += [f"by {who}"] if who else []
     parts += [f"reason: {text(data, 'reason')}"] if text(data, "reason") else []
@@ -75,7 +77,7 @@ def _started(record: Record) -> str:
 def _list(members: tuple[str, ...]) -> str:
     if len(members) > 12:
         return f"{', '.join(members[:10])} and {len(members) - 10} more nodes"
-    return ", ".join(members) or "no node"
+    return ", ".join(members)
 
 
 def _gate(record: Record) -> str:

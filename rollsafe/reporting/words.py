@@ -117,4 +117,4 @@ def _one_reading(key: str, value: object) -> str:
         return f"{clean(key, 40)} {reading({'reading': value})}"
     if isinstance(value, float):
         return f"{clean(key, 40)} {value:g}"
-    return f"{clean(key, 40)} {clean(value, 120)}"
+    return f"{clean(key, 100)} {clean(value, 120)}"

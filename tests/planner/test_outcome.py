@@ -175,7 +175,7 @@ def test_endings(row):
 def test_the_last_line_of_a_node_out_names_node_service_endpoint_state_and_reason():
     end = ending(*scene(out))
     assert end.message == (
-        "a is out of service (scim on tcp://lb1:1: drain; scim on tcp://lb2:1: drain; web on tcp://lb3:1: maint). "
+        "a is out of service (scim on tcp://lb1:1: drain; scim on tcp://lb2:1: drain; web on tcp://lb3:1: maint): "
         "something failed. To put it back: rollsafe recover"
     )
 
