@@ -10,6 +10,7 @@ from rollsafe.drivers.remote.claim_file import _MAY_CLAIM, _READ
 from rollsafe.drivers.remote.restart_scripts import COMMAND_IDENTITY, MAY_RESTART
 from rollsafe.drivers.remote.script import PREAMBLE
 from tests.commands.conftest import Looked, through, tidy
+from tests.house.test_reference import wrong_with
 from tests.testbed import TOKEN, Result, Testbed
 
 pytestmark = pytest.mark.real
@@ -331,6 +332,7 @@ def test_the_run_of_a_plan_writes_what_the_plan_says_in_its_order(fresh_bed: Tes
     assert run.exit == 0, run.text
     planned: list[Write] = [(w["node"], w["service"], w["endpoint"], w["wanted"]) for w in shown(plan)["writes"]]
     assert made(run) == planned
+    assert [text for event in run.events for text in wrong_with(event)] == [], "the reference describes every event"
     assert [bed.node(name).restarts for name in ("jira1", "jira2", "jira3")] == [0, 1, 1]
     assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira3"} == {"drain"}
     again = shown(bed.rollsafe("plan", "--nodes", "jira1,jira2"))

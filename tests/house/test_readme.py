@@ -2,19 +2,22 @@
 
 import re
 import shlex
+import textwrap
 from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
 
 from rollsafe.cli.app import COMMANDS
 from rollsafe.cli.exits import ExitCode
+from rollsafe.config.load import load_inventory
 from tests.house.test_command_line import PRESENT, rollsafe
 from tests.house.tree import ROOT
 
 README = (ROOT / "README.md").read_text()
 TEXTS = {path: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
 def blocks(*kinds: str) -> list[str]:
@@ -68,6 +71,15 @@ def test_the_readme_names_every_command() -> None:
 def test_yaml_in_the_texts_is_yaml() -> None:
     for body in blocks("yaml", "yml"):
         yaml.safe_load(body)
+
+
+def test_every_whole_inventory_of_the_texts_is_valid(tmp_path: Path) -> None:
+    whole = [body for body in blocks("yaml", "yml") if body.lstrip().startswith("cluster:")]
+    assert whole, "the README shows the shortest one"
+    for number, body in enumerate(whole):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(textwrap.dedent(body))
+        assert load_inventory([file]).cluster.live_nodes
 
 
 def test_links_between_the_texts_lead_somewhere() -> None:
