@@ -1,5 +1,6 @@
 """paramiko's Transport with what OpenSSH does and it does not: limits on every wait, and UNIX sockets through SSH."""
 
+import contextlib
 import logging
 import socket
 import threading
@@ -85,7 +86,13 @@ class SshTransport(paramiko.Transport):
         return self._host_key_order
 
     def end(self) -> None:
-        """Close, whatever state it is in: paramiko's close() leaves the socket open once the peer is gone."""
+        """Close, whatever state it is in: paramiko's close() leaves the socket open once the peer is gone.
+
+        The socket goes first, or else close() waits until paramiko's own thread looks at it again.
+        """
+        if isinstance(self._ours, socket.socket):
+            with contextlib.suppress(OSError):
+                self._ours.shutdown(socket.SHUT_RDWR)
         self.close()
         self._ours.close()
 
