@@ -121,7 +121,12 @@ def field_of(event: dict, name: str) -> object:
 
 def start(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Running:
     """Start `rollsafe WORDS` in `folder`, with no terminal."""
-    command = [sys.executable, "-m", "rollsafe", *words]
+    return start_python(["-m", "rollsafe", *words], folder, environment)
+
+
+def start_python(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Running:
+    """Start `python WORDS` in `folder`, with no terminal."""
+    command = [sys.executable, *words]
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -132,4 +137,5 @@ def start(words: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
         text=True,
         start_new_session=True,
     )
-    return Running(("rollsafe", *words), process)
+    name = words[1:] if words[0] == "-m" else words
+    return Running(tuple(name), process)

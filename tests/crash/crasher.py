@@ -1,0 +1,127 @@
+"""`python crasher.py POINT LOG rollsafe-words…`: the real command line, whose process kills itself at a point.
+
+A point stands before and after each journal record, and before and after each remote act: a write to a balancer, a
+claim made or changed (a beat does not count, for its moment is chance), a restart sent. Each point that is passed is
+written to LOG. POINT is its number, or its words, such as `after record write.intent`: the first one counts.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from rollsafe.cli import conduct
+from rollsafe.model.claim import ClaimRecord, Token
+from rollsafe.model.plan import Plan
+from rollsafe.model.reading import Found, IdentityReading, PoolReading, RestartReading
+from rollsafe.model.record import Record
+from rollsafe.ports import Balancer, ClaimFile, JournalWriter, Restarter
+
+T = TypeVar("T")
+
+
+class Points:
+    """Counts, and ends the process at the right one."""
+
+    def __init__(self, last: str, log: Path) -> None:
+        self._last, self._log = last, log
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def around(self, label: str, act: Callable[[], T]) -> T:
+        self._pass(f"before {label}")
+        answer = act()
+        self._pass(f"after {label}")
+        return answer
+
+    def _pass(self, label: str) -> None:
+        with self._lock:
+            self._count += 1
+            with self._log.open("a") as log:
+                log.write(f"{label}\n")
+            if self._last in (label, str(self._count)):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CrashingBalancer:
+    def __init__(self, real: Balancer, points: Points) -> None:
+        self._real, self._points = real, points
+
+    def read(self, pool: str) -> PoolReading:
+        return self._real.read(pool)
+
+    def write(self, pool: str, seat: str, to: Found) -> None:
+        self._points.around(f"{seat} in {pool} to {to.admin.value}", lambda: self._real.write(pool, seat, to))
+
+
+class CrashingClaim:
+    def __init__(self, node: str, real: ClaimFile, points: Points) -> None:
+        self._node, self._real, self._points = node, real, points
+
+    def read(self) -> ClaimRecord | None:
+        return self._real.read()
+
+    def create(self, record: ClaimRecord) -> bool:
+        return self._points.around(f"the claim made on {self._node}", lambda: self._real.create(record))
+
+    def swap(self, expected: Token, record: ClaimRecord | None) -> bool:
+        if record is not None and record.token == expected:
+            return self._real.swap(expected, record)  # a beat
+        what = "removed from" if record is None else "changed on"
+        return self._points.around(f"the claim {what} {self._node}", lambda: self._real.swap(expected, record))
+
+
+class CrashingRestarter:
+    def __init__(self, node: str, real: Restarter, points: Points) -> None:
+        self._node, self._real, self._points = node, real, points
+
+    def identity(self) -> IdentityReading:
+        return self._real.identity()
+
+    def begin(self, token: Token) -> bool:
+        return self._points.around(f"the restart of {self._node}", lambda: self._real.begin(token))
+
+    def progress(self) -> RestartReading:
+        return self._real.progress()
+
+
+class CrashingJournal:
+    def __init__(self, real: JournalWriter, points: Points) -> None:
+        self._real, self._points = real, points
+
+    def append(self, record: Record) -> None:
+        self._points.around(f"record {record.type}", lambda: self._real.append(record))
+
+
+def main(words: list[str]) -> None:
+    """Never returns: the process ends as rollsafe does, or is killed."""
+    points = Points(words[0], Path(words[1]))
+    assemble, begin = conduct.assemble, conduct.Conductor.begin
+
+    def assembled(*given: object) -> conduct.Assembled:
+        made = assemble(*given)  # type: ignore[arg-type]  # handed on as they came
+        world = made.world
+        world = replace(
+            world,
+            balancers={key: CrashingBalancer(real, points) for key, real in world.balancers.items()},
+            claims={node: CrashingClaim(node, real, points) for node, real in world.claims.items()},
+            restarters={node: CrashingRestarter(node, real, points) for node, real in world.restarters.items()},
+        )
+        return replace(made, world=world)
+
+    def begun(self: conduct.Conductor, plan: Plan | None) -> JournalWriter:
+        return CrashingJournal(begin(self, plan), points)
+
+    conduct.assemble = assembled  # type: ignore[assignment]  # the same but for the points
+    conduct.Conductor.begin = begun  # type: ignore[method-assign]  # the same
+    from rollsafe.cli.app import run_command_line
+
+    sys.exit(run_command_line(words[2:]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
