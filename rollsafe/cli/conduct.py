@@ -272,7 +272,8 @@ class Conductor:
             from rollsafe.reporting.reports import write_reports
 
             paths = options.reports()
-            samples = self.assembled.watch.stop()
+            told = any(record.type == "probe.samples" for record in self._kept)
+            samples = () if told else self.assembled.watch.stop()  # an engine that hung has not told them
             for problem in write_reports(paths, self._kept, samples):
                 tell(f"warning: {problem}")
         if log.broken is not None and not self._warned_of_journal:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import BEAT_EVERY_S, Blocked, ClaimKeeper, first_record
+from rollsafe.engine.evidence import keep_samples
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.loop import Rollout, Setting
 from rollsafe.engine.orders import Orders
@@ -299,7 +300,8 @@ def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
         ending = Ending("refused", 10, str(error))
     finally:
         summaries = session.world.watch.summaries()
-        session.world.watch.stop()
+        samples = session.world.watch.stop()
+    keep_samples(session.log, session.clock, session.world.clock.monotonic(), samples)
     finish(session.log, session.clock, ending, summaries)
     return ending
 

@@ -186,6 +186,14 @@ EVENTS: dict[str, Event] = {
     ),
     "probe.failed": Event("A request through a balancer failed.", _PROBE),
     "probe.recovered": Event("The first good request after failed ones: the outage is over.", _PROBE),
+    "probe.samples": Event(
+        "What a probe saw, to be drawn: every failed sample, and of the good ones enough. Told at the end.",
+        {
+            "probe": Field("text", "the probe's name", always=True),
+            "late_s": Field("number", "how late the latest of them was sent", always=True),
+            "samples": Field("list", "[seconds since the run began, was it good, latency in seconds]", always=True),
+        },
+    ),
     "signal": Event("A signal came.", {"name": Field("text", "SIGINT, SIGTERM or SIGHUP", always=True)}),
     "run.stopping": Event(
         "The run will begin no other node; what is in hand goes to the safest state that can be reached.",
