@@ -155,8 +155,11 @@ class ProbeSummary:
     probes: int = 0
     failed: int = 0
     failed_in_a_row: int = 0
+    most_failed_in_a_row: int = 0  # of the whole run
     outage_s: float = 0.0  # of the outage going on, 0 when there is none
+    ended_outage_s: float = 0.0  # of the last outage that is over
     longest_outage_s: float = 0.0
     late_s: float = 0.0  # the worst delay between due and sent: how well the rhythm was kept
+    missed: int = 0  # turns that were due and never sent, because the prober stalled
     unread_for_s: float = 0.0  # how long ago the last sample ended: a stalled prober is no success
     last: ProbeSample | None = None

@@ -51,8 +51,9 @@ def _hard(settings: ProbeSettings, summary: ProbeSummary) -> str:
     if settings.max_failures is not None and summary.failed > settings.max_failures:
         return f"{summary.failed} failed, at most {settings.max_failures} are allowed (max_failures)"
     row = settings.max_failures_in_a_row
-    if row is not None and summary.failed_in_a_row > row:
-        return f"{summary.failed_in_a_row} failed in a row, at most {row} are allowed (max_failures_in_a_row)"
+    most = max(summary.most_failed_in_a_row, summary.failed_in_a_row)  # a row may begin and end between two looks
+    if row is not None and most > row:
+        return f"{most} failed in a row, at most {row} are allowed (max_failures_in_a_row)"
     return ""
 
 

@@ -18,7 +18,9 @@ class Tally:
     probes: int = 0
     failed: int = 0
     failed_in_a_row: int = 0
+    most_failed_in_a_row: int = 0
     failing_since_s: float | None = None  # the first failed probe of the outage going on
+    ended_outage_s: float = 0.0  # of the last that is over
     longest_outage_s: float = 0.0  # of those that are over
     late_s: float = 0.0
     ended_s: float | None = None  # when the last answer came
@@ -41,12 +43,14 @@ def fold(tally: Tally, sample: ProbeSample) -> Tally:
             tally,
             failed=tally.failed + 1,
             failed_in_a_row=tally.failed_in_a_row + 1,
+            most_failed_in_a_row=max(tally.most_failed_in_a_row, tally.failed_in_a_row + 1),
             failing_since_s=since_s,
         )
     if tally.failing_since_s is None:
         return tally
-    longest_s = max(tally.longest_outage_s, sample.started_s - tally.failing_since_s)
-    return replace(tally, failed_in_a_row=0, failing_since_s=None, longest_outage_s=longest_s)
+    lasted_s = sample.started_s - tally.failing_since_s
+    longest_s = max(tally.longest_outage_s, lasted_s)
+    return replace(tally, failed_in_a_row=0, failing_since_s=None, ended_outage_s=lasted_s, longest_outage_s=longest_s)
 
 
 def summarize(tally: Tally, now_s: float) -> ProbeSummary:
@@ -59,7 +63,9 @@ def summarize(tally: Tally, now_s: float) -> ProbeSummary:
         probes=tally.probes,
         failed=tally.failed,
         failed_in_a_row=tally.failed_in_a_row,
+        most_failed_in_a_row=tally.most_failed_in_a_row,
         outage_s=outage_s,
+        ended_outage_s=tally.ended_outage_s,
         longest_outage_s=max(tally.longest_outage_s, outage_s),
         late_s=tally.late_s,
         unread_for_s=max(0.0, now_s - heard_s),

@@ -50,6 +50,12 @@ ROWS = {
         HOLD,
         "2 in a row",
     ),
+    "a row that was over before anybody looked": (
+        {"max_failures_in_a_row": 2},
+        {"failed": 3, "most_failed_in_a_row": 3},
+        STOP,
+        "3 failed in a row",
+    ),
     "one in a row more": ({"max_failures_in_a_row": 2}, {"failed": 3, "failed_in_a_row": 3}, STOP, "3 failed in a row"),
     "silent for as long as may be": (NOTHING, {"unread_for_s": 22}, FINE, "0 of 50"),
     "silent for longer: a stalled prober is no success": (NOTHING, {"unread_for_s": 22.5}, HOLD, "the prober stalls"),

@@ -1,0 +1,115 @@
+"""Outages of known length in front of a real HAProxy: what is reported is right, and past the limit the run stops."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.judge import sound
+from tests.testbed import Result, Testbed
+from tests.testbed.relay import Relay
+
+pytestmark = pytest.mark.real
+INTERVAL_S, POLL_S = 0.25, 0.5
+MACHINE_S = 0.5  # what a busy machine adds to a moment
+DOOR = 8010  # the identity provider's way to SCIM: a wire in front of HAProxy
+MakeBed = Callable[..., tuple[Testbed, Relay]]
+
+
+@pytest.fixture
+def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
+    """A bed whose SCIM probe goes through a wire that can be cut."""
+    with ExitStack() as stack:
+
+        def make(load: bool = False, policy: dict[str, str] | None = None, **probe: str) -> tuple[Testbed, Relay]:
+            asked = {"interval": "250ms", "timeout": "2s", "max_outage": "60s", **probe}
+            overrides = {"services": {"scim": {"probe": asked}}, "policy": policy or {}}
+            bed = Testbed(tmp_path / "bed", pair=False, load=load, overrides=overrides)
+            stack.enter_context(bed)
+            door = Relay(bed.scim[0].host, DOOR, 8000)
+            stack.callback(door.stop)
+            door.start()
+            bed.write_inventory(services={"scim": {"probe": {"base_url": f"http://{door.host}:{DOOR}"}}})
+            return bed, door
+
+        yield make
+
+
+def moment(event: dict) -> float:
+    return datetime.fromisoformat(event["time"]).timestamp()
+
+
+def first(result: Result, type_: str, **wanted: object) -> dict:
+    return next(e for e in result.events if e["type"] == type_ and all(e.get(k) == v for k, v in wanted.items()))
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [0.3, 3.0, *(pytest.param(s, marks=pytest.mark.soak) for s in (1.0, 10.0, 30.0))],
+)
+def test_the_longest_outage_is_right_to_one_interval(make_bed: MakeBed, seconds: float) -> None:
+    bed, door = make_bed(policy={"soak": f"{seconds + 2:g}s"})
+    bed.observer.start()
+    run = bed.start("run", "--yes", "--nodes", "jira1")
+    run.wait_for("step.started", step="soak", node="jira1")
+    began = time.monotonic()
+    door.become("refuse")
+    time.sleep(seconds)
+    door.become("pass")
+    lasted = time.monotonic() - began
+    result = run.result()
+    bed.settle()
+    seen = sound(bed, result, 0)["services"]["scim"]
+    assert seen["longest_outage_s"] == pytest.approx(lasted, abs=INTERVAL_S + MACHINE_S / 2)
+    assert seen["failed"] == pytest.approx(lasted / INTERVAL_S, abs=2)
+    assert first(result, "probe.recovered", service="scim")["outage_s"] == pytest.approx(
+        seen["longest_outage_s"], abs=0.01
+    )
+
+
+def test_past_the_hard_limit_a_node_not_yet_stopped_is_back_at_once(make_bed: MakeBed) -> None:
+    bed, door = make_bed(max_outage="1s")
+    bed.slow_scim(20)
+    bed.observer.start()
+    run = bed.start("run", "--yes")
+    run.wait_for("write.done", service="scim", node="jira1")
+    door.become("refuse")
+    result = run.result()
+    bed.settle()
+    finished = sound(bed, result, 20)
+    assert "max_outage" in finished["message"]
+    failed, stopped = first(result, "probe.failed", service="scim"), first(result, "run.stopping")
+    limit_s = 1.0 + INTERVAL_S + POLL_S + MACHINE_S
+    assert moment(stopped) - moment(failed) < limit_s
+    back = [e for e in result.events if e["type"] == "write.done" and e["to"] == "ready"]
+    assert moment(back[-1]) - moment(stopped) < POLL_S + MACHINE_S
+    assert all(node.restarts == 0 for node in bed.nodes)
+
+
+def test_below_the_hard_limit_the_next_node_is_held_and_then_begun(make_bed: MakeBed) -> None:
+    bed, door = make_bed(policy={"gate_timeout": "20s"})
+    bed.observer.start()
+    run = bed.start("run", "--yes", "--nodes", "jira1,jira2")
+    run.wait_for("step.started", step="soak", node="jira1")
+    door.become("refuse")
+    held = run.wait_for("gate.checked", gate="budget", node="jira2", allowed=False)
+    assert "failing for" in held["reason"]
+    door.become("pass")
+    result = run.result()
+    bed.settle()
+    finished = sound(bed, result, 0)
+    assert [finished["nodes"][name]["outcome"] for name in ("jira1", "jira2")] == ["restarted", "restarted"]
+
+
+def test_a_report_made_later_draws_the_probes_too(make_bed: MakeBed) -> None:
+    bed, _ = make_bed()
+    own, later = bed.folder / "own.html", bed.folder / "later.html"
+    assert bed.rollsafe("run", "--yes", "--nodes", "jira1", "--html", str(own)).exit == 0
+    made = bed.rollsafe("report", "--html", str(later), "-o", "text")
+    assert made.exit == 0, made.text
+    assert own.read_text().count("<circle") == later.read_text().count("<circle")
+    assert own.read_text().count("<rect") == later.read_text().count("<rect")
+    assert len(own.read_text()) == pytest.approx(len(later.read_text()), rel=0.02)
