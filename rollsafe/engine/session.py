@@ -6,7 +6,6 @@ from typing import Any
 
 from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import BEAT_EVERY_S, Blocked, ClaimKeeper, first_record
-from rollsafe.engine.evidence import keep_samples
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.loop import Rollout, Setting
 from rollsafe.engine.orders import Orders
@@ -260,6 +259,7 @@ def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
     if alive:
         return Ending("refused", 10, f"nothing was touched: {text}. Wait for it (--wait-for-lock 30m), or look: status")
     newest = takeover.read_copies(session.world)
+    now = replace(now, pools=preflight.read_pools(session.world, session.cluster))  # it lived when `now` was read
     highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
     left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(highest, now)]
     if left:
@@ -300,8 +300,7 @@ def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
         ending = Ending("refused", 10, str(error))
     finally:
         summaries = session.world.watch.summaries()
-        samples = session.world.watch.stop()
-    keep_samples(session.log, session.clock, session.world.clock.monotonic(), samples)
+        session.world.watch.stop()
     finish(session.log, session.clock, ending, summaries)
     return ending
 
@@ -324,9 +323,13 @@ def services_data(summaries: Sequence[ProbeSummary]) -> dict[str, dict[str, Any]
     """What the probes saw, one entry for each service (several probes of one service are added up)."""
     services: dict[str, dict[str, Any]] = {}
     for seen in summaries:
-        entry = services.setdefault(seen.service, {"probes": 0, "failed": 0, "longest_outage_s": 0.0})
+        entry = services.setdefault(
+            seen.service, {"probes": 0, "failed": 0, "longest_outage_s": 0.0, "missed": 0, "late_s": 0.0}
+        )
         entry["probes"] += seen.probes
         entry["failed"] += seen.failed
+        entry["missed"] += seen.missed
+        entry["late_s"] = round(max(entry["late_s"], seen.late_s), 3)
         entry["longest_outage_s"] = round(max(entry["longest_outage_s"], seen.longest_outage_s), 3)
     for entry in services.values():
         asked = entry["probes"]

@@ -152,7 +152,8 @@ def _verdict(
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))
         where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left_out)
-        return NODE_OUT, f"{names} is out of service ({where}){why}{remedy} To put it back: {mend}"
+        also = f" What could not be read: {'; '.join(unread)}." if unread else ""
+        return NODE_OUT, f"{names} is out of service ({where}){why}{also}{remedy} To put it back: {mend}"
     if unread:
         return UNKNOWN, f"not everything could be read: {'; '.join(unread)}{why}{remedy} To look again: {mend}"
     if state.mode == "recover":

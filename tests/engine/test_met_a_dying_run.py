@@ -1,0 +1,43 @@
+"""What a run says of a dead run that it met, and how an ending tells what it could not read."""
+
+import pytest
+
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.rehearsal.faults import Crash, Fault, Way
+from rollsafe.rehearsal.judgement import Ended
+from rollsafe.rehearsal.miniature import shorten
+from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.world import SimWorld
+
+
+def test_all_that_a_run_took_out_before_it_died_is_named_though_it_lived_when_the_other_began() -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    first, second = sim.operator("first"), sim.operator("second")
+    told: list[Ended] = []
+
+    def dies() -> None:
+        with pytest.raises(Crash):
+            engine("run", first, sim.world(first), "r1")
+
+    def meets_it() -> None:
+        sim.timeline.pass_time(1.0)  # web is drained by now, scim is not
+        assert {seat.service for e in sim.endpoints.values() for seat in e.seats() if seat.out_by_us} == {"web"}
+        told.append(engine("run", second, sim.world(second), "r2"))
+
+    sim.timeline.at(1.4, lambda: setattr(first, "dead", True))
+    sim.timeline.together([dies, meets_it])
+    (ended,) = told
+    assert ended.exit_code == 30
+    assert {(entry["node"], entry["service"]) for entry in ended.left_out} == {("n1", "scim"), ("n1", "web")}
+
+
+def test_an_ending_with_a_node_out_says_what_could_not_be_read_too() -> None:
+    cluster, steps = shorten(small_cluster(nodes=2, endpoints=2), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    # web is in maint already; scim's drain arrives late and nothing can be read any more
+    operator = sim.operator(faults=[Fault(Way.LATE, 49, "balancer", times=1000)])
+    ended = engine("run", operator, sim.world(operator), "r")
+    assert ended.exit_code == 30
+    assert {entry["service"] for entry in ended.left_out} == {"web"}
+    assert "What could not be read: scim of n1 (scim/n1 on tcp://scim-lb1:9999)" in ended.message
