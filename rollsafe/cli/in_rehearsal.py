@@ -8,7 +8,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.preflight import Selection, survey
 from rollsafe.engine.runclock import RunClock
-from rollsafe.errors import JournalError, Refused
+from rollsafe.errors import JournalError, PortError, Refused
 from rollsafe.model.claim import Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
@@ -49,6 +49,8 @@ class Engine:
             ending = Ending("refused", 10, str(error))
         except JournalError as error:
             ending = Ending("defect", 1, str(error))
+        except PortError as error:
+            ending = Ending("unknown", 40, str(error))
         return Ended(ending.exit_code, ending.left_out, ending.others, ending.message)
 
     def _run(self, mode: str, session: sessions.Session, run: str, *, take_over: bool) -> Ending:

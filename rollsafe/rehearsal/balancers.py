@@ -86,7 +86,7 @@ class SimSeat:
         """Change the admin state. Out of maint a member is up at once, before any check."""
         if self.admin is AdminState.MAINT and admin is not AdminState.MAINT and self.checked:
             self.up, self.health = True, RISE
-        if by == PERSON and admin is not self.admin:
+        if by == PERSON:
             self.theirs = {admin}
         self.admin = admin
         self.set_by = by

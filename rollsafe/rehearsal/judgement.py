@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rollsafe.rehearsal.balancers import SimEndpoint, SimSeat
 from rollsafe.rehearsal.operator import Operator
 from rollsafe.rehearsal.outside import Outside, Violation
 
@@ -17,8 +18,14 @@ class Ended:
     message: str = ""
 
 
-def judge(outside: Outside, operator: Operator, ended: Ended, *, selected: Sequence[str] = ()) -> list[Violation]:
-    """I8 and I9: compare what a run says of its end with the truth at this moment."""
+def judge(
+    outside: Outside, operator: Operator, ended: Ended, *, mode: str = "run", selected: Sequence[str] = ()
+) -> list[Violation]:
+    """I8 and I9: compare what a run says of its end with the truth at this moment.
+
+    A command that is refused (10) before it met a dead run, or that could not begin (40), says nothing of what that run
+    left out.
+    """
     now = outside.timeline.now
     ours = [s for e in outside.endpoints.values() for s in e.seats() if s.out_by_us]
     dead = [n for n in outside.nodes.values() if n.stopped_by in outside.hands and not outside.well(n)]
@@ -32,31 +39,39 @@ def judge(outside: Outside, operator: Operator, ended: Ended, *, selected: Seque
         lies.append(f"exit {code}, but {', '.join(names)} is out of service by rollsafe's hand")
     if code in (1, 2, 10) and acted:
         lies.append(f"exit {code}, but it wrote to the cluster")
-    if code in (10, 20) and ours:
+    met = "is claimed by" in ended.message and "it lives" not in ended.message  # a dead run, which it looked at
+    if (code == 20 or (code == 10 and met)) and ours:
         lies.append(f"exit {code}, but a run left {ours[0].service} of {ours[0].node.name} out")
     if code == 0:
         lies += [f"exit 0, but {name} was not restarted" for name in selected if not outside.nodes[name].restarts]
     named = {(str(o.get("node")), str(o.get("service")), str(o.get("endpoint"))) for o in ended.left_out}
-    if code in (30, 40):
-        lies += _unnamed(outside, named, code)
+    if code == 30 or (code == 40 and (mode == "run" or acted)):
+        lies += _unnamed(outside, named, ended)
     if code == 30 and not ended.left_out:
         lies.append("exit 30, but left_out is empty")
     if code in (0, 10, 20) and ended.left_out:
         lies.append(f"exit {code}, but left_out names {ended.left_out[0].get('node')}")
-    lies += _claims(outside, operator, code, bool(ours or dead))
+    if mode == "run" or code != 10:
+        lies += _claims(outside, operator, code, bool(ours or dead))
     return [Violation("I9", now, lie) for lie in lies]
 
 
-def _unnamed(outside: Outside, named: set[tuple[str, str, str]], code: int) -> list[str]:
+def _unnamed(outside: Outside, named: set[tuple[str, str, str]], ended: Ended) -> list[str]:
     """What rollsafe left out and does not name; what it could not read counts where it says so with exit 40."""
-    lies = []
+    lies, code = [], ended.exit_code
     for endpoint in outside.endpoints.values():
         readable = endpoint.api == "ok"
         for seat in endpoint.seats():
             where = (seat.node.name, seat.service, endpoint.url)
-            if seat.out_by_us and where not in named and (readable or code == 30):
+            told = any(words in ended.message for words in _unread(endpoint, seat))
+            if seat.out_by_us and where not in named and not told and (readable or code == 30):
                 lies.append(f"exit {code}: {seat.service} of {seat.node.name} on {endpoint.url} is out and not named")
     return lies
+
+
+def _unread(endpoint: SimEndpoint, seat: SimSeat) -> tuple[str, str]:
+    """How the last line says that it does not know of a member."""
+    return f"({seat.pool}/{seat.seat} on {endpoint.url})", f"{seat.node.name} was not looked at"
 
 
 def _claims(outside: Outside, operator: Operator, code: int, something_out: bool) -> list[str]:

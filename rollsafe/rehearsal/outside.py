@@ -112,7 +112,7 @@ class Outside:
         self._acts(operator, what, it.node.name)
         self._intended(operator, endpoint, it, to, what)
         if it.admin is AdminState.READY and to.admin.out:
-            self._enough_others(it.node.name, what)
+            self._enough_others(it.node.name, what, it.service)
             self._alone(it.node.name, what)
             self._holds_the_claim(operator, what)
         elif it.admin.out and to.admin is AdminState.READY:
@@ -140,7 +140,7 @@ class Outside:
             return "was never read"
         if at < operator.wrote.get((key, seat.pool, seat.seat), -1e9):
             return "was not read after the last write to it"
-        if self.timeline.now - at > GRACE_S:
+        if self.timeline.now - at > GRACE_S and not operator.late:  # what was sent in time may arrive late
             return f"was read {self.timeline.now - at:.1f} s ago"
         seen = next(row for row in reading.seats if row.seat == seat.seat)
         if not seen.admin.out:
@@ -173,14 +173,14 @@ class Outside:
     def _has_record(operator: Operator, kind: str, node: str) -> bool:
         return any(record.type == kind and record.node == node for record in reversed(operator.records))
 
-    def _enough_others(self, node: str, what: str) -> None:
-        """I1, on every endpoint of every pool: without this node, do enough others serve?"""
+    def _enough_others(self, node: str, what: str, service: str | None = None) -> None:
+        """I1, on every endpoint of every pool (of one service): without this node, do enough others serve?"""
         now = self.timeline.now
         services = {service.name: service for service in self.cluster.services}
         for key, endpoint in self.endpoints.items():
             for pool, seats in endpoint.pools.items():
                 others = [seat for seat in seats.values() if seat.node.name != node]
-                if not others:
+                if not others or service not in (None, others[0].service):
                     continue
                 need = services[others[0].service].min_ready.of(len(others), len(seats))
                 out = [now - self._out_since.get((key, pool, s.seat), now) for s in others]

@@ -172,7 +172,7 @@ def _recover(actors: _Actors, *, trace_recover: bool) -> None:
         played.recover_exits.append(None if ended is None else ended.exit_code)
         played.violations += defects(operator.records)
         if ended is not None:
-            played.violations += judge(sim.outside, operator, ended)
+            played.violations += judge(sim.outside, operator, ended, mode="recover")
         if ended is not None and ended.exit_code == 0:
             break
         if ended is not None:

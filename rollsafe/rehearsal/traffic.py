@@ -143,8 +143,8 @@ class Tally:
             self.probes,
             self.failed,
             self.in_a_row,
-            outage,
-            max(self.longest_s, outage),
+            outage_s=outage,
+            longest_outage_s=max(self.longest_s, outage),
             unread_for_s=unread,
             last=self.last,
         )

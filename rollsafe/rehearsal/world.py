@@ -80,9 +80,16 @@ class SimWorld:
         ]
 
     def person_sets(self, node: str, admin: AdminState, service: str | None = None) -> None:
-        """Somebody changes the node's members by hand, on every endpoint."""
+        """Somebody changes the node's members by hand, on every endpoint.
+
+        While the node is begun (a claim lists it), nobody can tell that from what rollsafe writes: then the member may
+        stay so, or be as it was found.
+        """
+        begun = any(it.claim is not None and node in it.claim.entries for it in self.nodes.values())
         for endpoint, seat in self.seats(node, service):
+            before = seat.theirs if begun else set()
             endpoint.set(seat.pool, seat.seat, admin, PERSON)
+            seat.theirs |= before
 
     def found_as(self, node: str, admin: AdminState, service: str | None = None) -> None:
         """Before anything begins, the node's members are in this state."""
