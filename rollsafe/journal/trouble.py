@@ -31,7 +31,7 @@ class Damaged(JournalError):
 def trouble(error: Exception, file: Path, doing: str) -> JournalError:
     """The error to raise in place of `error`."""
     cause, remedy = _why(error)
-    return JournalError(f"{doing} failed: the journal {file}: {cause}. {remedy}. {RECOVER}")
+    return JournalError(f"the journal {file}: {doing} failed: {cause}. {remedy}. {RECOVER}")
 
 
 def damaged(file: Path, run: str, what: str) -> Damaged:
