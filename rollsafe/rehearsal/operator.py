@@ -79,6 +79,7 @@ class Operator:
     crash: CrashPoint | None = None
     pauses: dict[int, float] = field(default_factory=dict)  # call index -> seconds stopped just before its effect
     trace: bool = False
+    born_s: float = 0.0  # when it began, on the timeline
     dead: bool = False
     calls: int = 0
     effects: int = 0
@@ -147,9 +148,10 @@ class Operator:
         it never ends."""
         if self.dead:
             raise Crash(self.name)
-        if self.calls > CALLS_AT_MOST or self.clock.timeline.now > LONGEST_S:
+        lived_s = self.clock.timeline.now - self.born_s
+        if self.calls > CALLS_AT_MOST or lived_s > LONGEST_S:
             self.dead = True
-            raise Endless(f"{self.name} has not ended after {self.clock.timeline.now:.0f} s and {self.calls} calls")
+            raise Endless(f"{self.name} has not ended after {lived_s:.0f} s and {self.calls} calls")
 
     def pass_time(self, seconds: float) -> None:
         """Time that this process spends."""

@@ -45,6 +45,7 @@ class SimWorld:
         clock = OperatorClock(self.timeline, self.start)
         it = Operator(name or f"operator{len(self.operators) + 1}", clock, faults or [], crash)
         clock.operator = it
+        it.born_s = self.timeline.now
         it.calm = self.calm
         self.operators.append(it)
         return it
