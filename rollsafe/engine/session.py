@@ -170,6 +170,7 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
 
 
 def _nothing_to_recover(copies: takeover.Copies, run_id: str | None, session: Session) -> Ending:
+    takeover.clear_done(session.world, copies)
     unread = {n: why for n, why in copies.unread.items() if n not in session.forget}
     if unread:
         text = f"there is no claim where it could be looked for, but {_told(unread)} could not be asked"

@@ -4,6 +4,7 @@ No clocks are compared, and there is no time-out after which a claim may be igno
 one thing, the takeover.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -129,6 +130,14 @@ def left_behind(record: ClaimRecord, now: Readings) -> list[dict[str, str]]:
                     }
                 )
     return left
+
+
+def clear_done(world: World, copies: Copies) -> None:
+    """Remove the claims of runs that ended well and died in the tidying up. They block nobody; best effort."""
+    for node, copy in copies.by_node.items():
+        if isinstance(copy, ClaimRecord) and copy.done:
+            with contextlib.suppress(ClaimError):
+                world.claims[node].swap(copy.token, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 from rollsafe.clock import SystemClock
 from rollsafe.drivers.side_by_side import SideBySide, ThreadHeart
 from rollsafe.engine import claim as claims
+from rollsafe.engine import takeover
 from rollsafe.engine.claim import ClaimKeeper, first_record
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.claim import ClaimRecord, Token, Who
@@ -64,7 +65,7 @@ class Scene:
         monkeypatch.setattr(claims, "READ_WITHIN_S", 0.3)
         system = SystemClock()
         self.disks = {"n1": NodeDisk(), "n2": NodeDisk()}
-        world = World({}, self.disks, {}, {}, (), NoProbes(), system, SideBySide(), ThreadHeart())
+        self.world = world = World({}, self.disks, {}, {}, (), NoProbes(), system, SideBySide(), ThreadHeart())
         self.clock = RunClock(system)
         who = Who("night", "host", 1, "2026-11-24T02:00:00Z")
         self.keeper = ClaimKeeper(world, self.clock, first_record("c", "run-1", "holder", who))
@@ -147,3 +148,17 @@ def test_an_earlier_change_that_comes_late_is_not_taken_for_a_later_one(
     scene.clock.sleep(0.2)
     scene.keeper.change(doing="second")
     assert [d.record.doing for d in scene.disks.values() if d.record] == ["second", "second"]
+
+
+def test_a_claim_of_a_run_that_died_while_it_tidied_up_is_cleared_by_recover(scene: Scene) -> None:
+    scene.keeper.change(done=True)
+    scene.disks["n2"].record = None
+    copies = takeover.read_copies(scene.world)
+    assert copies.records == {}, "it blocks nobody"
+    takeover.clear_done(scene.world, copies)
+    assert [disk.record for disk in scene.disks.values()] == [None, None]
+
+
+def test_a_claim_that_stands_is_not_cleared(scene: Scene) -> None:
+    takeover.clear_done(scene.world, takeover.read_copies(scene.world))
+    assert all(disk.record is not None for disk in scene.disks.values())
