@@ -60,6 +60,7 @@ class ClaimKeeper:
         self._clock = clock
         self.record = record
         self.tokens: dict[str, Token] = {}  # what each node's copy carries, as far as we know
+        self.not_removed: list[str] = []  # copies of a claim that could not be made whole, nor removed, and why
         self.asked_at_s = float("-inf")  # when every claim was last asked for
         self._seen: dict[str, Seen] = {}
         self._ours_s: dict[str, float] = {}  # when each node's claim was last seen to be ours
@@ -71,16 +72,16 @@ class ClaimKeeper:
     def make(self) -> Blocked | None:
         """Claim every node, one by one in the order of names. Another's claim: our own are removed again.
 
-        Raises ClaimError where a node can't be claimed; what was claimed is removed again.
+        Raises ClaimError where a node can't be claimed; what was claimed is removed again (but for `not_removed`).
         """
         for node in sorted(self._world.claims):
             try:
                 blocked = self._make_on(node)
             except ClaimError:
-                self._remove_all()
+                self.not_removed = self._remove_all()
                 raise
             if blocked is not None:
-                self._remove_all()
+                self.not_removed = self._remove_all()
                 return blocked
         self._keep({node: Seen(ClaimView(Ours.OURS), self._clock.at_s()) for node in self.tokens})
         return None

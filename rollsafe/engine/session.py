@@ -15,7 +15,7 @@ from rollsafe.errors import ClaimError, Refused, ShellError
 from rollsafe.model.claim import ClaimRecord, Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedNode
-from rollsafe.model.reading import AdminState, Found, IdentityReading, ProbeSummary, SeatReading
+from rollsafe.model.reading import AdminState, Found, IdentityReading, ProbeSummary, SeatReading, Unread
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
@@ -223,13 +223,21 @@ def _claim(session: Session, now: Readings) -> ClaimKeeper | Ending:
         try:
             blocked = keeper.make()
         except ClaimError as error:
-            raise Refused(f"nothing was touched: the cluster could not be claimed: {error}") from error
+            text = f"nothing was touched: the cluster could not be claimed: {error}{_not_removed(session, keeper)}"
+            raise Refused(text) from error
         if blocked is None:
             return keeper
         if session.clock.at_s() >= deadline_s or session.orders.order:
-            return _met(session, blocked, now)
+            ending = _met(session, blocked, now)
+            return replace(ending, message=ending.message + _not_removed(session, keeper))
         session.log.write("step.waiting", _waiting(blocked, deadline_s - session.clock.at_s()), node=blocked.node)
         session.clock.sleep(LOCK_LOOK_EVERY_S)
+
+
+def _not_removed(session: Session, keeper: ClaimKeeper) -> str:
+    if not keeper.not_removed:
+        return ""
+    return f". A claim of this run could not be removed again ({'; '.join(keeper.not_removed)}): {session.mend}"
 
 
 def _look_for_claims(session: Session, now: Readings) -> Ending | None:
@@ -260,7 +268,7 @@ def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
     if alive:
         return Ending("refused", 10, f"nothing was touched: {text}. Wait for it (--wait-for-lock 30m), or look: status")
     newest = takeover.read_copies(session.world)
-    now = replace(now, pools=preflight.read_pools(session.world, session.cluster))  # it lived when `now` was read
+    now = _read_again(session, now)
     highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
     left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(highest, now)]
     if left:
@@ -268,6 +276,12 @@ def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
         message = f"{names} is out of service by a dead run: {text}. To put it back: {session.mend}"
         return Ending("node-out", 30, message, left_out=tuple(left))
     return Ending("refused", 10, f"nothing was touched: {text}. To clear it: {session.mend}")
+
+
+def _read_again(session: Session, now: Readings) -> Readings:
+    """What the balancers show now: the other run lived when `now` was read. What does not answer counts as it was."""
+    pools = preflight.read_pools(session.world, session.cluster)
+    return replace(now, pools={**pools, **{k: p for k, p in now.pools.items() if isinstance(pools.get(k), Unread)}})
 
 
 def _refuse_if_alive(session: Session, copies: takeover.Copies, run_id: str, command: str) -> None:

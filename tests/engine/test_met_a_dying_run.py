@@ -10,7 +10,8 @@ from rollsafe.rehearsal.sample import small_cluster
 from rollsafe.rehearsal.world import SimWorld
 
 
-def test_all_that_a_run_took_out_before_it_died_is_named_though_it_lived_when_the_other_began() -> None:
+def second_run_meets_a_dying_one(*, then_hangs: bool) -> Ended:
+    """The first run dies with SCIM just drained; the second began a moment before that."""
     cluster, steps = shorten(small_cluster(), EACH_NODE)
     sim, engine = SimWorld(cluster), Engine(cluster, steps)
     first, second = sim.operator("first"), sim.operator("second")
@@ -25,11 +26,38 @@ def test_all_that_a_run_took_out_before_it_died_is_named_though_it_lived_when_th
         assert {seat.service for e in sim.endpoints.values() for seat in e.seats() if seat.out_by_us} == {"web"}
         told.append(engine("run", second, sim.world(second), "r2"))
 
+    def hang() -> None:
+        for endpoint in sim.endpoints.values():
+            endpoint.api = "hangs" if endpoint.balancer == "web-lb" else "ok"
+
     sim.timeline.at(1.4, lambda: setattr(first, "dead", True))
+    if then_hangs:
+        sim.timeline.at(5.0, hang)
     sim.timeline.together([dies, meets_it])
-    (ended,) = told
+    sim.close()
+    return told[0]
+
+
+@pytest.mark.parametrize("then_hangs", [False, True])
+def test_all_that_a_run_took_out_before_it_died_is_named_though_it_lived_when_the_other_began(then_hangs: bool) -> None:
+    ended = second_run_meets_a_dying_one(then_hangs=then_hangs)
     assert ended.exit_code == 30
     assert {(entry["node"], entry["service"]) for entry in ended.left_out} == {("n1", "scim"), ("n1", "web")}
+
+
+def test_a_claim_that_could_be_neither_made_whole_nor_removed_is_told() -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    faults = [Fault(Way.UNAUTHORIZED, 1, "claim.create n2"), Fault(Way.UNAUTHORIZED, 1, "claim.swap n1")]
+    operator = sim.operator(faults=faults)
+    ended = engine("run", operator, sim.world(operator), "r")
+    assert ended.exit_code == 10
+    assert "A claim of this run could not be removed again (n1: " in ended.message
+    assert ended.message.endswith("rollsafe recover")
+    assert sim.nodes["n1"].claim is not None
+    again = sim.operator()
+    assert engine("recover", again, sim.world(again), "r").exit_code == 0
+    assert sim.nodes["n1"].claim is None
 
 
 def test_an_ending_with_a_node_out_says_what_could_not_be_read_too() -> None:
