@@ -51,7 +51,7 @@ def judge(
         lies.append("exit 30, but left_out is empty")
     if code in (0, 10, 20) and ended.left_out:
         lies.append(f"exit {code}, but left_out names {ended.left_out[0].get('node')}")
-    if mode == "run" or code != 10:
+    if (mode == "run" or code != 10) and "could not be removed again" not in ended.message:
         lies += _claims(outside, operator, code, bool(ours or dead))
     return [Violation("I9", now, lie) for lie in lies]
 

@@ -140,7 +140,8 @@ class Outside:
             return "was never read"
         if at < operator.wrote.get((key, seat.pool, seat.seat), -1e9):
             return "was not read after the last write to it"
-        if self.timeline.now - at > GRACE_S and not operator.late:  # what was sent in time may arrive late
+        excused = operator.late or operator.paused_in_call  # it was sent in time, or stopped after the last look
+        if self.timeline.now - at > GRACE_S and not excused:
             return f"was read {self.timeline.now - at:.1f} s ago"
         seen = next(row for row in reading.seats if row.seat == seat.seat)
         if not seen.admin.out:

@@ -35,12 +35,16 @@ from rollsafe.rehearsal.play import defects
 from rollsafe.rehearsal.sample import small_cluster
 from rollsafe.rehearsal.world import SimWorld
 
-CRASHES = st.none() | st.builds(CrashPoint, st.sampled_from(("record", "effect")), st.integers(1, 150), st.booleans())
+CRASHES = st.none() | st.one_of(
+    st.builds(CrashPoint, st.just("record"), st.integers(5, 160), st.booleans()),
+    st.builds(CrashPoint, st.just("effect"), st.integers(5, 55), st.booleans()),
+)
 SITES = st.sampled_from(("", "balancer.read", "balancer.write", "claim.swap", "claim.read", "restarter", "check"))
 FAULTS = st.lists(
     st.builds(Fault, st.sampled_from(list(Way)), st.integers(1, 500), SITES, st.sampled_from((1, 2, 20))), max_size=2
 )
 NODES = st.sampled_from(("n1", "n2", "n3"))
+HANDS = st.sampled_from((AdminState.READY, AdminState.READY, AdminState.DRAIN, AdminState.MAINT))
 NEVER = WindowRules("UTC", ("Mon 03:00-03:01",))  # the stories are told on a Saturday
 
 
@@ -63,8 +67,8 @@ class Story(RuleBasedStateMachine):
 
     # --- commands ----------------------------------------------------------------------------------------------
 
-    @rule(crash=CRASHES, faults=FAULTS)
-    def run(self, crash: CrashPoint | None, faults: list[Fault]) -> None:
+    @rule(crash=CRASHES, faults=FAULTS, again=st.booleans())
+    def run(self, crash: CrashPoint | None, faults: list[Fault], again: bool) -> None:
         self.runs += 1
         operator = self.last = self._operator(crash, faults)
         before = len(self.sim.outside.acts)
@@ -74,6 +78,8 @@ class Story(RuleBasedStateMachine):
             assert ended.exit_code in (10, 30), "outside of its window a run is refused, or names a dead run"
             assert len(self.sim.outside.acts) == before, "outside of its window a run touched something"
         self._begun_in_time(operator)
+        if again and self.may_resume:
+            self.resume(None, [])
 
     @precondition(lambda self: self.may_resume)
     @rule(crash=CRASHES, faults=FAULTS)
@@ -93,7 +99,7 @@ class Story(RuleBasedStateMachine):
 
     # --- what else happens -------------------------------------------------------------------------------------
 
-    @rule(node=NODES, admin=st.sampled_from(AdminState), service=st.sampled_from((None, "scim", "web")))
+    @rule(node=NODES, admin=HANDS, service=st.sampled_from((None, "scim", "web")))
     def somebody_sets(self, node: str, admin: AdminState, service: str | None) -> None:
         self.sim.person_sets(node, admin, service)
 
@@ -110,7 +116,7 @@ class Story(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.sim.timeline.pass_time(seconds)
 
-    @rule(minutes=st.sampled_from((None, 0, 1, 2, 600)))
+    @rule(minutes=st.sampled_from((None, None, None, 0, 1, 2, 600)))
     def the_window_moves(self, minutes: int | None) -> None:
         """It is gone, closed, or it ends in so many minutes."""
         now = self.sim.start + timedelta(seconds=self.sim.timeline.now)
