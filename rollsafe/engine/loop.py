@@ -35,7 +35,7 @@ from rollsafe.planner.readings import Budget, Order, Readings
 from rollsafe.planner.state import Restart
 from rollsafe.ports import World
 
-QUICK_POLL_S = 0.06
+QUICK_POLL_S = 0.1
 WAITING_EVERY_S = 5.0
 MARKS_AT_MOST = 60  # records without a new look; more of them would be a loop
 NUMBERS = dict.fromkeys(map(ord, "0123456789."))

@@ -51,7 +51,7 @@ def first(result: Result, type_: str, **wanted: object) -> dict:
     [0.3, 3.0, *(pytest.param(s, marks=pytest.mark.soak) for s in (1.0, 10.0, 30.0))],
 )
 def test_the_longest_outage_is_right_to_one_interval(make_bed: MakeBed, seconds: float) -> None:
-    bed, door = make_bed(policy={"soak": f"{seconds + 2:g}s"})
+    bed, door = make_bed(policy={"soak": f"{seconds * 1000 + 2000:.0f}ms"})
     bed.observer.start()
     run = bed.start("run", "--yes", "--nodes", "jira1")
     run.wait_for("step.started", step="soak", node="jira1")
