@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import Output, colours, now_touching, tell
+from rollsafe.cli.listening import outside_listeners
+from rollsafe.cli.probe_news import ProbeNews
 from rollsafe.cli.who import holder, run_id, who
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded, find_inventory, load_inventory
@@ -28,7 +30,7 @@ from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.journal.store import Store, open_store
 from rollsafe.journal.writer import NoJournal
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import ProbeSample, ProbeSummary
+from rollsafe.model.reading import ProbeSummary
 from rollsafe.model.record import Record
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Order
@@ -88,7 +90,6 @@ class Conductor:
         self._listeners: list[Listener] = []
         self._closers: list[Callable[[], None]] = []
         self._kept: list[Record] = []
-        self._samples: tuple[ProbeSample, ...] = ()
         self._stores: list[Store] = []
         self._warned_of_journal = False
 
@@ -140,7 +141,8 @@ class Conductor:
     def conduct(self, log: RunLog, work: Callable[[Session], Ending]) -> int:
         """Let the engine work, hear signals meanwhile, and return the exit code. The last record is run.finished."""
         now_touching()
-        self.assembled.watch.listen(_probe_teller(log))
+        news = ProbeNews(log, self.clock, self.run_clock, self.assembled.budget, self.clock.wake)
+        self.assembled.watch.listen(news.changed, news.seen)
         endings: list[Ending] = []
         failures: list[BaseException] = []
         session = self.session(log)
@@ -226,30 +228,10 @@ class Conductor:
             events = JsonLines.to_file(self.options.events)
             listeners.append(events)
             self._closers.append(events.close)
-        return [*listeners, *self._outside_listeners()]
-
-    def _outside_listeners(self) -> list[Listener]:
-        """Those that tell other systems: notifications as the inventory says, metrics and traces as the environment."""
-        told: list[Listener] = []
-        if self.cluster.notify:
-            from rollsafe.reporting.notify import Notifier  # an optional extra
-
-            notifier = Notifier.to([address.reveal() for address in self.cluster.notify])
-            told.append(notifier)
-            self._closers.append(notifier.close)
-        if os.environ.get("ROLLSAFE_METRICS_FILE"):
-            from rollsafe.reporting.metrics import Metrics
-
-            metrics = Metrics(Path(os.environ["ROLLSAFE_METRICS_FILE"]))
-            told.append(metrics)
-            self._closers.append(metrics.close)
-        if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-            from rollsafe.reporting.otel import Tracer  # an optional extra
-
-            tracer = Tracer()
-            told.append(tracer)
-            self._closers.append(tracer.close)
-        return told
+        for listener, close in outside_listeners(self.cluster):
+            listeners.append(listener)
+            self._closers.append(close)
+        return listeners
 
     def _text_listener(self) -> Listener:
         if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
@@ -272,9 +254,7 @@ class Conductor:
             from rollsafe.reporting.reports import write_reports
 
             paths = options.reports()
-            told = any(record.type == "probe.samples" for record in self._kept)
-            samples = () if told else self.assembled.watch.stop()  # an engine that hung has not told them
-            for problem in write_reports(paths, self._kept, samples):
+            for problem in write_reports(paths, self._kept):
                 tell(f"warning: {problem}")
         if log.broken is not None and not self._warned_of_journal:
             tell(f"warning: the journal is incomplete: {log.broken}")
@@ -326,25 +306,6 @@ class _Signals:
             order = Order.NOW
         self._orders.give(order, signal.Signals(number).name)
         self._clock.wake()
-
-
-def _probe_teller(log: RunLog) -> Callable[[str, ProbeSummary, ProbeSample], None]:
-    def told(kind: str, summary: ProbeSummary, sample: ProbeSample) -> None:
-        if log.state.finished:
-            return
-        evidence = sample.evidence
-        words = {
-            "probe": sample.name,
-            "status": evidence.status,
-            "detail": evidence.detail,
-            "latency_s": round(sample.latency_s, 3),
-            "outage_s": round(summary.outage_s, 3),
-            "failed_in_a_row": summary.failed_in_a_row,
-        }
-        text = evidence.detail or (f"HTTP {evidence.status}" if evidence.status else kind)
-        log.write(f"probe.{kind}", text, service=sample.service, data=words)
-
-    return told
 
 
 def _left_out(state: RunState, mend: str) -> tuple[dict[str, str], ...]:

@@ -66,6 +66,12 @@ class RunLog:
             self._tell(record)
             return record
 
+    def note(self, kind: str, message: str = "", *, service: str | None = None, data: Mapping[str, Any]) -> None:
+        """As `write`, for those who don't know when the run ends: after its last record nothing is written."""
+        with self._lock:
+            if not self.state.finished:
+                self.write(kind, message, service=service, data=data)
+
     def _store(self, record: Record) -> None:
         """Durable before it is acted on. With a broken journal no node is taken out or stopped any more; a put-back's
         intent goes into the claim on the nodes instead, and everything else is told all the same."""

@@ -55,7 +55,7 @@ _PROBE = {
     "status": Field("integer", "HTTP status of the answer, where there was one"),
     "detail": Field("text", "what was wrong with the answer"),
     "latency_s": Field("number", "how long the answer took"),
-    "outage_s": Field("number", "time since the first failed probe of this outage"),
+    "outage_s": Field("number", "how long this outage has gone on, or went on"),
     "failed_in_a_row": Field("integer", "failed probes without a good one between"),
 }
 
@@ -187,11 +187,15 @@ EVENTS: dict[str, Event] = {
     "probe.failed": Event("A request through a balancer failed.", _PROBE),
     "probe.recovered": Event("The first good request after failed ones: the outage is over.", _PROBE),
     "probe.samples": Event(
-        "What a probe saw, to be drawn: every failed sample, and of the good ones enough. Told at the end.",
+        "What the probes saw since the last such line: every 15 s, and at the end. Times are seconds of the run.",
         {
-            "probe": Field("text", "the probe's name", always=True),
-            "late_s": Field("number", "how late the latest of them was sent", always=True),
-            "samples": Field("list", "[seconds since the run began, was it good, latency in seconds]", always=True),
+            "probes": Field(
+                "list",
+                "for each probe: service, probe, interval_s, probes, failed, late_s (the worst delay), good (moment, "
+                "latency), failed_at, asked (spells of unbroken rhythm: from, to), nodes (who answered, if a header "
+                "tells)",
+                always=True,
+            ),
         },
     ),
     "signal": Event("A signal came.", {"name": Field("text", "SIGINT, SIGTERM or SIGHUP", always=True)}),
@@ -219,7 +223,12 @@ EVENTS: dict[str, Event] = {
             "outcome": Field("text", "done, defect, invalid, refused, stopped, node-out or unknown", always=True),
             "exit_code": Field("integer", "the exit code", always=True),
             "nodes": Field("map", "node: outcome and out_of_service_s", always=True),
-            "services": Field("map", "service: probes, failed, longest_outage_s, availability", always=True),
+            "services": Field(
+                "map",
+                "service: probes, failed, longest_outage_s, availability, missed (due and not sent), late_s (the worst "
+                "delay)",
+                always=True,
+            ),
             "duration_s": Field("number", "of the whole run", always=True),
             "left_out": Field(
                 "list",

@@ -7,6 +7,7 @@ from functools import reduce
 
 from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
 from rollsafe.model.settings import ProbeSettings
+from rollsafe.probes.batch import Batch, ProbeBatch
 from rollsafe.probes.keep import KEPT_FAILED, KEPT_GOOD, Latencies, LatencySummary, Thinned
 from rollsafe.probes.summary import Tally, fold, summarize
 
@@ -38,6 +39,7 @@ class Ledger:
         self._failed = Thinned(KEPT_FAILED)
         self._good = Thinned(KEPT_GOOD)
         self._latencies = Latencies()
+        self._batch = Batch(settings)
 
     def sent(self, at_s: float, started_s: float) -> int:
         """A probe that was due `at_s` is sent now; the ticket names it."""
@@ -76,6 +78,10 @@ class Ledger:
         """The samples that are kept, in order."""
         return sorted(self._failed.samples + self._good.samples, key=lambda s: s.started_s)
 
+    def batch(self) -> ProbeBatch | None:
+        """What settled since the last call, for the journal; None where nothing did."""
+        return self._batch.take()
+
     def _keep(self, sample: ProbeSample) -> None:
         if sample.good:
             self._good.add(sample)
@@ -87,7 +93,9 @@ class Ledger:
         """Move on what nothing under way can overtake any more."""
         horizon_s = min((started_s for _, started_s in self._under_way.values()), default=float("inf"))
         while self._recent and self._recent[0].started_s <= horizon_s:
-            self._final = fold(self._final, self._recent.pop(0))
+            sample = self._recent.pop(0)
+            self._final = fold(self._final, sample)
+            self._batch.add(sample)
 
     def _changes(self, sample: ProbeSample, now_s: float) -> list[Change]:
         summary = self.summary(now_s)

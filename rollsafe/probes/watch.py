@@ -9,18 +9,22 @@ import logging
 import math
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
 from rollsafe.model.settings import ProbeSettings
 from rollsafe.ports import Clock, Probe, ProbeWatch
+from rollsafe.probes.batch import EVERY_S, ProbeBatch
 from rollsafe.probes.keep import LatencySummary
 from rollsafe.probes.ledger import Change, Ledger, OnChange
 
 STOP_S = 0.9  # how long stop() waits for answers under way
+TELL_S = 0.5  # and then for the last news to be told
 MOST_THREADS = 128  # for one probe
-_TELLER_S = 0.1
+
+OnBatches = Callable[[Sequence[ProbeBatch]], None]
 
 _log = logging.getLogger(__name__)
 
@@ -34,14 +38,17 @@ class Watch:
         self._probes = tuple(probes)
         self._clock = clock
         self._on_change = on_change
+        self._on_batches: OnBatches | None = None
         self._stopping = threading.Event()
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._teller = threading.Thread(target=self._tell, name="probe changes", daemon=True)
         self._rhythms: tuple[_Rhythm, ...] = ()
 
-    def listen(self, on_change: OnChange) -> None:
-        """Whom to tell of each failed probe (`failed`) and of each end of an outage (`recovered`)."""
+    def listen(self, on_change: OnChange, on_batches: OnBatches | None = None) -> None:
+        """Whom to tell of each failed probe (`failed`), of each end of an outage (`recovered`), and every 15 s and at
+        the end of what was seen meanwhile."""
         self._on_change = on_change
+        self._on_batches = on_batches
 
     def start(self) -> None:
         """Begin asking: each probe once at once, then in its rhythm."""
@@ -67,17 +74,36 @@ class Watch:
             thread.join(max(0.0, give_up_s - self._clock.monotonic()))
         if self._teller.ident is not None:
             self._changes.put(None)
-            self._teller.join(_TELLER_S)
+            self._teller.join(TELL_S)
         samples = [sample for rhythm in self._rhythms for sample in rhythm.samples()]
         return tuple(sorted(samples, key=lambda sample: sample.started_s))
 
     def _tell(self) -> None:
-        while (change := self._changes.get()) is not None:
+        batch_s = self._clock.monotonic() + EVERY_S
+        while True:
+            try:
+                change = self._changes.get(timeout=max(0.0, batch_s - self._clock.monotonic()))
+            except queue.Empty:
+                self._tell_batches()
+                batch_s = self._clock.monotonic() + EVERY_S
+                continue
+            if change is None:
+                self._tell_batches()
+                return
             if self._on_change is not None:
-                try:
-                    self._on_change(change.kind, change.summary, change.sample)
-                except Exception:  # noqa: BLE001 - a listener that breaks must not end the watch; its trace is logged
-                    _log.exception("the news of a probe was lost")
+                _told(partial(self._on_change, change.kind, change.summary, change.sample))
+
+    def _tell_batches(self) -> None:
+        batches = [batch for rhythm in self._rhythms if (batch := rhythm.batch()) is not None]
+        if batches and self._on_batches is not None:
+            _told(partial(self._on_batches, batches))
+
+
+def _told(tell: Callable[[], None]) -> None:
+    try:
+        tell()
+    except Exception:  # noqa: BLE001 - a listener that breaks must not end the watch; its trace is logged
+        _log.exception("the news of a probe was lost")
 
 
 class _Rhythm:
@@ -100,6 +126,7 @@ class _Rhythm:
         self._ledger = Ledger(settings, self._begun_s)
         self._lock = threading.Lock()  # over all that follows, and the ledger
         self._turn = 0  # the next probe is due at begun + turn * interval
+        self._missed = 0  # turns that passed while nobody could send
         self._idle = 0  # threads that wait for the baton
         self._threads: list[threading.Thread] = []
         self._baton = threading.Lock()  # who holds it waits for the next moment
@@ -122,7 +149,13 @@ class _Rhythm:
             self._announce(self._ledger.give_up(now_s))
             summary = self._ledger.summary(now_s)
             overdue_s = 0.0 if self._stopping.is_set() else now_s - self._due_s()
-        return replace(summary, late_s=max(summary.late_s, overdue_s))
+            missed = self._missed + max(0, math.floor(overdue_s / self._settings.interval_s))
+        return replace(summary, late_s=max(summary.late_s, overdue_s), missed=missed)
+
+    def batch(self) -> ProbeBatch | None:
+        """What settled since the last call."""
+        with self._lock:
+            return self._ledger.batch()
 
     def latencies(self) -> LatencySummary:
         """How long the good answers took."""
@@ -156,6 +189,7 @@ class _Rhythm:
             self._announce(self._ledger.give_up(now_s))
             # Turns that were missed are not made up for in a burst; this one, the first of them, shows how late it is.
             passed = math.floor((now_s - self._begun_s) / self._settings.interval_s)
+            self._missed += max(0, passed - self._turn)
             self._turn = max(self._turn, passed) + 1
             if self._idle == 0 and len(self._threads) < self._most:
                 self._add_thread()

@@ -6,8 +6,13 @@ rows and whatever went wrong; curves keep what a screen can show.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+from rollsafe.reporting.words import clock_face, took
+
+MOST_SPELLS = 1000
+END_S = 5.0  # a run tidies up for so long after its last probe
 PHASES = ("drain", "restart", "healthy", "ready", "soak")
 
 # Outcomes of a node, as the engine words them.
@@ -44,6 +49,15 @@ class Span:
 
 
 @dataclass(slots=True)
+class Landing:
+    """What one endpoint counted for one member after it was put back. `requests` None: it does not count them."""
+
+    service: str
+    endpoint: str
+    requests: float | None
+
+
+@dataclass(slots=True)
 class NodeAccount:
     """One node: what became of it, and its steps in order."""
 
@@ -53,6 +67,8 @@ class NodeAccount:
     out_of_service_s: float | None = None
     spans: list[Span] = field(default_factory=list)
     restart_proof: str = ""
+    landings: list[Landing] = field(default_factory=list)
+    watched_s: float | None = None  # for how long requests were counted after it was put back
 
     @property
     def restarted(self) -> bool:
@@ -63,6 +79,18 @@ class NodeAccount:
     def untouched(self) -> bool:
         """Was it never begun?"""
         return self.outcome in UNTOUCHED or not (self.outcome or self.spans)
+
+    @property
+    def landed(self) -> str:
+        """What reached it after it was put back, in words; empty where nobody looked."""
+        if self.watched_s is None:
+            return ""
+        counted: dict[str, float | None] = {}
+        for one in self.landings:
+            before = counted.get(one.service, 0.0)
+            counted[one.service] = None if before is None or one.requests is None else before + one.requests
+        told = [f"{name} {'not counted' if n is None else f'{n:.0f}'}" for name, n in counted.items()]
+        return f"{', '.join(told)} in {took(self.watched_s)}"
 
     def phase_s(self, step: str) -> float | None:
         """The time from the step's first start to its last end, seconds."""
@@ -144,6 +172,48 @@ class Curve:
 
 
 @dataclass(slots=True)
+class ProbeView:
+    """What one probe saw, fit to be drawn, and how well its rhythm was kept."""
+
+    service: str
+    interval_s: float = 5.0
+    probes: int = 0
+    failed: int = 0
+    late_s: float = 0.0  # the worst delay between due and sent
+    latency: Curve = field(default_factory=Curve)
+    failed_at: list[float] = field(default_factory=list)
+    asked: list[list[float]] = field(default_factory=list)  # spells in which the rhythm was kept: [from, to]
+    nodes: dict[str, float] = field(default_factory=dict)  # who answered, where a header tells -> when last
+
+    def spell(self, begin_s: float, end_s: float) -> None:
+        """Add a spell of unbroken rhythm; one that goes on from the last is part of it."""
+        if self.asked and begin_s - self.asked[-1][1] <= max(3 * self.interval_s, 1.0):
+            self.asked[-1][1] = max(end_s, self.asked[-1][1])
+        elif len(self.asked) < MOST_SPELLS:
+            self.asked.append([begin_s, end_s])
+
+    def silences(self, end_s: float) -> list[tuple[float, float]]:
+        """When nothing was asked although it was due: between two spells, and from the last one to the end."""
+        holes = [(one[1], other[0]) for one, other in pairwise(self.asked)]
+        last_s = self.asked[-1][1] if self.asked else 0.0
+        return [*holes, (last_s, end_s)] if end_s - last_s > max(3 * self.interval_s, END_S) else holes
+
+    def rhythm(self, end_s: float) -> str:
+        """How well the rhythm was kept, in a sentence, so that a stalled prober can't look like success."""
+        holes = self.silences(end_s)
+        told = f"{self.probes} sent, one each {self.interval_s:g} s, at worst {self.late_s * 1000:.0f} ms late"
+        if not holes:
+            return f"{told}; the rhythm was never broken"
+        silent_s, first_s = sum(end - begin for begin, end in holes), holes[0][0]
+        when = (
+            f"from {clock_face(first_s)} on"
+            if len(holes) == 1
+            else f"in {len(holes)} holes, from {clock_face(first_s)} on"
+        )
+        return f"{told}; but nothing was asked for {took(silent_s)} {when}: what happened then was not seen"
+
+
+@dataclass(slots=True)
 class Account:
     """One run, whole."""
 
@@ -170,10 +240,8 @@ class Account:
     notes: list[Note] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     probes: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> run.finished's numbers
-    late_s: float | None = None  # the worst delay of a probe: how well the rhythm was kept
     active: dict[tuple[str, str], Curve] = field(default_factory=dict)  # (node, service)
-    latency: dict[str, Curve] = field(default_factory=dict)  # probe
-    failed_at: dict[str, list[float]] = field(default_factory=dict)  # probe -> failed samples
+    views: dict[str, ProbeView] = field(default_factory=dict)  # probe
     left_out: list[dict[str, str]] = field(default_factory=list)
     others: list[dict[str, str]] = field(default_factory=list)
     records: int = 0
@@ -192,6 +260,23 @@ class Account:
     def mends(self) -> list[str]:
         """The commands that mend what was left out, each once."""
         return list(dict.fromkeys(one["mend"] for one in self.left_out if one.get("mend")))
+
+    def silences(self, probe: str) -> list[tuple[float, float]]:
+        """When a probe was not asked although it was due. Of a run without an end, the last batch may be missing."""
+        view = self.views.get(probe)
+        if view is None:
+            return []
+        return view.silences(self.duration_s if self.finished else 0.0)
+
+    @property
+    def rhythms(self) -> dict[str, str]:
+        """How well each probe's rhythm was kept, in a sentence."""
+        return {probe: view.rhythm(self.duration_s if self.finished else 0.0) for probe, view in self.views.items()}
+
+    @property
+    def late_s(self) -> float | None:
+        """The worst delay of a probe, seconds; None where nothing was asked."""
+        return max((view.late_s for view in self.views.values()), default=None)
 
     @property
     def span_s(self) -> float:

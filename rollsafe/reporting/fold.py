@@ -1,12 +1,11 @@
-"""Records and probe samples, folded into an Account. Pure, and tolerant: a strange record is left out, never fatal."""
+"""Records, folded into an Account. Pure, and tolerant: a strange record is left out, never fatal."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rollsafe.model.reading import ProbeSample
 from rollsafe.model.record import Record
-from rollsafe.reporting.account import Account, Curve, Gate, NodeAccount, Note, Outage, Span, Write
+from rollsafe.reporting.account import Account, Curve, Gate, Landing, NodeAccount, Note, Outage, ProbeView, Span, Write
 from rollsafe.reporting.sentences import sentence
 from rollsafe.reporting.words import clean, names, number, seat, state, text
 
@@ -15,22 +14,11 @@ MOST_OUTAGES = 2000
 MOST_FAILED = 4000
 
 
-def account_of(
-    records: Iterable[Record], samples: Iterable[ProbeSample] = (), *, origin_s: float | None = None
-) -> Account:
-    """The account of one run, from its records in order.
-
-    `samples` are drawn beneath the nodes; `origin_s` is the moment of their clock when the run's own was 0 (None:
-    the probes are taken to have been stopped when the run ended).
-    """
+def account_of(records: Iterable[Record]) -> Account:
+    """The account of one run, from its records in order."""
     fold = Fold()
     for record in records:
         fold.add(record)
-    taken = list(samples)
-    if origin_s is None:
-        origin_s = max((one.started_s + one.latency_s for one in taken), default=0.0) - fold.now_s
-    for sample in taken:
-        fold.sample(sample, origin_s)
     return fold.end()
 
 
@@ -56,11 +44,6 @@ class Fold:
         if handle is not None:
             with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):
                 handle(self, record)
-
-    def sample(self, sample: ProbeSample, origin_s: float) -> None:
-        """One sample, on a clock that showed `origin_s` when the run began."""
-        self._point(f"{sample.service} {sample.name}".strip(), sample.at_s - origin_s, sample.good, sample.latency_s)
-        self._late(sample.started_s - sample.at_s)
 
     def end(self) -> Account:
         """The account of all that was added."""
@@ -143,6 +126,13 @@ class Fold:
             if span.end_s is None:
                 span.end_s, span.outcome = self.now_s, node.outcome
 
+    def node_landed(self, record: Record) -> None:
+        node, data = self._node(record), record.data
+        node.watched_s = number(data, "watched_s")
+        node.landings = [
+            Landing(text(one, "service"), text(one, "endpoint"), number(one, "requests")) for one in data["members"]
+        ]
+
     def write_intent(self, record: Record) -> None:
         data = record.data
         write = Write(
@@ -188,11 +178,21 @@ class Fold:
             outage.end_s = outage.start_s + lasted_s if lasted_s is not None else self.now_s
 
     def probe_samples(self, record: Record) -> None:
-        """`{probe, late_s, samples: [[at_s, good, latency_s], …]}` on the run's clock: kept to be drawn."""
-        probe = f"{clean(record.service or '')} {text(record.data, 'probe')}".strip()
-        self._late(number(record.data, "late_s") or 0.0)
-        for at_s, good, latency_s, *_ in record.data["samples"]:
-            self._point(probe, float(at_s), bool(good), float(latency_s))
+        for one in record.data["probes"]:
+            probe = f"{text(one, 'service')} {text(one, 'probe')}".strip()
+            view = self.account.views.setdefault(probe, ProbeView(text(one, "service")))
+            view.interval_s = number(one, "interval_s") or view.interval_s
+            view.probes += int(number(one, "probes") or 0)
+            view.failed += int(number(one, "failed") or 0)
+            view.late_s = max(view.late_s, number(one, "late_s") or 0.0)
+            for at_s, latency_s in one["good"]:
+                view.latency.add(float(at_s) + self._shift_s, float(latency_s))
+            room = MOST_FAILED - len(view.failed_at)
+            view.failed_at += [float(at_s) + self._shift_s for at_s in one["failed_at"][:room]]
+            for begin_s, end_s in one["asked"]:
+                view.spell(float(begin_s) + self._shift_s, float(end_s) + self._shift_s)
+            for name, answers in one["nodes"].items():
+                view.nodes[clean(name, 80)] = float(answers["last_s"]) + self._shift_s
 
     def note(self, record: Record) -> None:
         self._note(record)
@@ -250,17 +250,6 @@ class Fold:
         if len(self.account.notes) < MOST_NOTES:
             self.account.notes.append(Note(self.now_s, record.type, sentence(record)))
 
-    def _point(self, probe: str, at_s: float, good: bool, latency_s: float) -> None:
-        if good:
-            self.account.latency.setdefault(probe, Curve()).add(at_s, latency_s)
-            return
-        failed = self.account.failed_at.setdefault(probe, [])
-        if len(failed) < MOST_FAILED:
-            failed.append(at_s)
-
-    def _late(self, late_s: float) -> None:
-        self.account.late_s = max(self.account.late_s or 0.0, late_s)
-
 
 def _seat_key(record: Record) -> tuple[str, ...]:
     data = record.data
@@ -291,6 +280,7 @@ _HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "restart.done": Fold.restart_done,
     "restart.failed": Fold.restart_failed,
     "node.finished": Fold.node_finished,
+    "node.landed": Fold.node_landed,
     "write.intent": Fold.write_intent,
     "write.done": Fold.write_done,
     "write.failed": Fold.write_failed,

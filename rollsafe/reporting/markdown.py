@@ -80,11 +80,16 @@ def _nodes(account: Account) -> str:
             _safe(node.name),
             _safe(node.outcome or "not begun"),
             took(node.out_of_service_s) if node.out_of_service_s else "",
+            _safe(node.landed),
             *[took(seconds) if (seconds := node.phase_s(step)) is not None else "" for step in _STEPS],
         ]
         for node in account.nodes.values()
     ]
-    return "### Nodes\n\n" + _table(["Node", "Outcome", "Out of service", *_STEPS], rows) if rows else ""
+    return (
+        "### Nodes\n\n" + _table(["Node", "Outcome", "Out of service", "Requests after it was back", *_STEPS], rows)
+        if rows
+        else ""
+    )
 
 
 _STEPS = ["drain", "restart", "healthy", "ready", "soak"]
@@ -99,7 +104,8 @@ def _services(account: Account) -> str:
     ]
     if not rows:
         return ""
-    listed = "\n\n" + "\n".join(outages) if outages else ""
+    rhythms = [f"- Rhythm of {_safe(probe)}: {_safe(told)}" for probe, told in list(account.rhythms.items())[:50]]
+    listed = "\n\n" + "\n".join([*outages, *rhythms]) if outages or rhythms else ""
     return "### Reachability, seen through the balancers\n\n" + _table(["Service", "Seen"], rows) + listed
 
 

@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rollsafe.errors import InvalidInput
 from rollsafe.model.record import Record
@@ -20,20 +21,17 @@ MOST_WAITING = 50
 LAST_S = 3.0  # the longest that the end of a run waits for what is still to be sent
 REPEAT_S = 300.0  # a hold that goes on is told again after so long
 
-Send = Callable[[str, str, str], bool]  # title, body, kind (info, success, warning, failure)
+Message = tuple[str, str, str]  # title, body, kind (info, success, warning, failure)
+Send = Callable[[str, str, str], bool]
 
 
 class Notifier:
-    """A Listener that sends what a person away from the screen wants to know."""
+    """A Listener that sends what a person away from the screen wants to know, each way by itself."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, *ways: Send) -> None:
+        self._lanes = tuple(_Lane(send) for send in ways)
         self._cluster = ""
         self._told: dict[str, float] = {}
-        self._queue: queue.Queue[tuple[str, str, str] | None] = queue.Queue(MOST_WAITING)
-        self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
-        self._thread.start()
-        self.failed = 0
 
     @classmethod
     def to(cls, addresses: Sequence[str]) -> "Notifier":
@@ -44,30 +42,40 @@ class Notifier:
             raise InvalidInput(["notify: needs Apprise; install it: pip install 'rollsafe[notify]'"]) from error
         logging.getLogger("apprise").propagate = False  # its warnings quote addresses, and most hold a token
         logging.getLogger("apprise").addHandler(logging.NullHandler())
-        service = apprise.Apprise()
+        ways: list[Send] = []
         for place, address in enumerate(addresses):
-            if not service.add(address):  # the address itself is not told
+            # The service itself: `Apprise().notify()` has a pool of threads, for which the end of the process waits.
+            service = apprise.Apprise.instantiate(address)
+            if service is None:  # the address itself is not told
                 raise InvalidInput([f"notify[{place}]: is no address that Apprise knows"])
+            ways.append(_by_apprise(service, apprise.NotifyType))
+        return cls(*ways)
 
-        def send(title: str, body: str, kind: str) -> bool:
-            return bool(service.notify(title=title, body=body, notify_type=apprise.NotifyType(kind)))
-
-        return cls(send)
+    @property
+    def failed(self) -> int:
+        """How many messages are known not to have been delivered, over all ways."""
+        return sum(lane.failed for lane in self._lanes)
 
     def hear(self, record: Record) -> None:
         """Queue a message, where the record is worth one."""
         with contextlib.suppress(Exception):
             message = self._message(record)
-            if message is not None:
-                self._queue.put_nowait(message)
+            for lane in self._lanes if message is not None else ():
+                lane.put(message)
 
     def close(self) -> None:
-        """Wait for what is still to be sent, at most three seconds."""
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
-        self._thread.join(LAST_S)
+        """Wait for what is still to be sent, at most three seconds for all ways together; what is left then is lost."""
+        for lane in self._lanes:
+            lane.put(None)
+        waits = threading.Thread(target=self._join, name="notify end", daemon=True)
+        waits.start()
+        waits.join(LAST_S)
 
-    def _message(self, record: Record) -> tuple[str, str, str] | None:
+    def _join(self) -> None:
+        for lane in self._lanes:
+            lane.join()
+
+    def _message(self, record: Record) -> Message | None:
         if record.type == "run.started":
             self._cluster = text(record.data, "cluster")
             return f"rollsafe {self._cluster}: started", sentence(record), "info"
@@ -80,7 +88,8 @@ class Notifier:
         )
         if held and self._news(record):
             word = "stops" if record.type == "run.stopping" else "holds"
-            return f"rollsafe {self._cluster}: {word}", sentence(record), "warning"
+            remedy = text(record.data, "remedy") if record.type != "gate.checked" else ""  # a gate's sentence has it
+            return f"rollsafe {self._cluster}: {word}", ". ".join(filter(None, (sentence(record), remedy))), "warning"
         return None
 
     def _news(self, record: Record) -> bool:
@@ -91,6 +100,28 @@ class Notifier:
         self._told[key] = record.at_s
         return True
 
+
+class _Lane:
+    """One way out, on a thread of its own, which nobody waits for."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._queue: queue.Queue[Message | None] = queue.Queue(MOST_WAITING)
+        self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
+        self._thread.start()
+        self.failed = 0
+
+    def put(self, message: Message | None) -> None:
+        """Queue it; where too many wait already, it is lost, and counted."""
+        try:
+            self._queue.put_nowait(message)
+        except queue.Full:
+            self.failed += message is not None
+
+    def join(self) -> None:
+        """Wait until all is sent."""
+        self._thread.join()
+
     def _work(self) -> None:
         while (message := self._queue.get()) is not None:
             try:
@@ -98,3 +129,10 @@ class Notifier:
             except Exception:  # noqa: BLE001 - a dead service is no event of the run
                 sent = False
             self.failed += not sent
+
+
+def _by_apprise(service: Any, kinds: Any) -> Send:
+    def send(title: str, body: str, kind: str) -> bool:
+        return bool(service.notify(title=title, body=body, notify_type=kinds(kind)))
+
+    return send

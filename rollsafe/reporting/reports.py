@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollsafe.model.reading import ProbeSample
 from rollsafe.model.record import Record
 from rollsafe.reporting.account import Account
 from rollsafe.reporting.fold import account_of
@@ -45,22 +44,12 @@ class ReportPaths:
         return [(option, path) for option, path in named if path is not None]
 
 
-def write_reports(
-    paths: ReportPaths,
-    records: Iterable[Record],
-    samples: Iterable[ProbeSample] = (),
-    *,
-    origin_s: float | None = None,
-) -> list[str]:
-    """Write each report that is wanted, by atomic rename; the problems, one sentence each. Never raises.
-
-    `origin_s`: the moment of the samples' clock at which the run's own clock was 0. None: the probes are taken to
-    have been stopped when the run ended.
-    """
+def write_reports(paths: ReportPaths, records: Iterable[Record]) -> list[str]:
+    """Write each report that is wanted, by atomic rename; the problems, one sentence each. Never raises."""
     if not paths.any:
         return []
     try:
-        account = account_of(records, samples, origin_s=origin_s)
+        account = account_of(records)
     except Exception as error:  # noqa: BLE001 - a report may never fail a run that went well
         return [f"no report was written: the records make no sense: {error!r}"]
     problems = []

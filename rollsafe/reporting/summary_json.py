@@ -23,6 +23,8 @@ def summary(account: Account) -> dict[str, Any]:
                 "out_of_service_s": node.out_of_service_s,
                 "message": node.message,
                 "restart_proof": node.restart_proof,
+                "requests_after": [asdict(landing) for landing in node.landings],
+                "requests_after_s": node.watched_s,
                 "steps": [{**asdict(span), "took_s": span.took_s} for span in node.spans],
             }
             for node in account.nodes.values()
@@ -30,6 +32,7 @@ def summary(account: Account) -> dict[str, Any]:
         "services": plain(account.probes),
         "outages": [asdict(outage) for outage in account.outages],
         "worst_probe_delay_s": account.late_s,
+        "rhythm": account.rhythms,
         "writes": [asdict(write) for write in account.writes],
         "gates": [asdict(gate) for gate in account.gates],
         "notes": [asdict(note) for note in account.notes],

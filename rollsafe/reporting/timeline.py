@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rollsafe.reporting.account import PHASES, Account, NodeAccount, Outage, Span
+from rollsafe.reporting.account import PHASES, Account, NodeAccount, Outage, ProbeView, Span
 from rollsafe.reporting.sentences import GOOD_OUTCOMES
 from rollsafe.reporting.words import clock_face, took
 
@@ -96,7 +96,8 @@ def sessions(account: Account) -> Drawing | None:
 
 def latency(account: Account) -> Drawing | None:
     """How long good probes took: the worst of each moment."""
-    curves = [(probe, curve.points) for probe, curve in account.latency.items() if curve.points][:MOST_CURVES]
+    known = [(probe, view.latency.points) for probe, view in account.views.items()]
+    curves = [(probe, points) for probe, points in known if points][:MOST_CURVES]
     if not curves:
         return None
     scale = _Scale(account.span_s)
@@ -155,7 +156,7 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def _probes(account: Account) -> list[str]:
-    known = dict.fromkeys([*account.latency, *account.failed_at, *(outage.probe for outage in account.outages)])
+    known = dict.fromkeys([*account.views, *(outage.probe for outage in account.outages)])
     for service, seen in account.probes.items():
         if seen.get("probes") and not any(probe.split(" ")[0] == service for probe in known):
             known[service] = None
@@ -163,13 +164,23 @@ def _probes(account: Account) -> list[str]:
 
 
 def _probe_bars(account: Account, probe: str, scale: _Scale) -> list[Bar]:
-    bars = [scale.bar("good", 0.0, account.span_s)]
+    view = account.views.get(probe, ProbeView(""))
+    bars = [scale.bar("good", begin, end, f"{probe}: asked from {clock_face(begin)} on") for begin, end in view.asked]
+    bars += [
+        scale.bar("silent", begin, end, silence_words(probe, begin, end)) for begin, end in account.silences(probe)
+    ]
     bars += [
         _outage_bar(outage, account, scale) for outage in [o for o in account.outages if o.probe == probe][:BUCKETS]
     ]
-    pixels = sorted({scale.x(at_s) for at_s in account.failed_at.get(probe, ())})
+    pixels = sorted({scale.x(at_s) for at_s in view.failed_at})
     bars += [Bar("failed", x, 2.0, "") for x in pixels]
     return bars
+
+
+def silence_words(probe: str, begin_s: float, end_s: float) -> str:
+    """A hole in the rhythm, which is no success."""
+    hole = f"nothing was asked for {took(end_s - begin_s)} from {clock_face(begin_s)} on"
+    return f"{probe}: {hole}; what happened then was not seen"
 
 
 def _outage_bar(outage: Outage, account: Account, scale: _Scale) -> Bar:

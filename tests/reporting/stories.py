@@ -1,11 +1,14 @@
 """Whole runs, told as the engine tells them: the records that every listener and report is tried on."""
 
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rollsafe.cli.probe_news import batch_data
 from rollsafe.model.reading import Evidence, ProbeSample
 from rollsafe.model.record import Record
+from rollsafe.model.settings import ProbeSettings
+from rollsafe.probes.batch import EVERY_S, Batch
 
 START = datetime(2026, 3, 7, 1, 0, 0, tzinfo=UTC)
 ENDPOINTS = {"scim": ("scim-lb", "ssh://lb1/run/haproxy.sock"), "web": ("web-lb", "https://10.0.2.5/balancer-manager")}
@@ -282,11 +285,31 @@ def killed() -> list[Record]:
     return records[: last + 1]
 
 
-def samples(seconds: float, interval: float = 5.0, bad: tuple[float, float] | None = None) -> Iterator[ProbeSample]:
-    """A probe's samples on the run's axis; those between `bad` fail."""
-    at = 0.0
-    while at < seconds:
-        good = not (bad and bad[0] <= at < bad[1])
-        evidence = Evidence(200 if good else 503, "", 0.02, "" if good else "no server")
-        yield ProbeSample("scim", "entra", at, at + 0.001, good, 0.015 + (at % 7) / 500, evidence)
+def probed(
+    records: list[Record],
+    interval: float = 5.0,
+    bad: tuple[float, float] | None = None,
+    silent: tuple[float, float] | None = None,
+) -> list[Record]:
+    """The same run, with a probe from its begin to its end: those between `bad` fail, none is sent between `silent`."""
+    batch = Batch(ProbeSettings("scim", "entra", "https://scim.example.com", interval_s=interval))
+    told: list[dict[str, object]] = []
+    at, due, end = 0.0, EVERY_S, records[-1].at_s
+    while at < end:
+        if not (silent and silent[0] <= at < silent[1]):
+            batch.add(_sample(at, good=not (bad and bad[0] <= at < bad[1])))
         at += interval
+        if at >= due or at >= end:
+            due += EVERY_S
+            told += [batch_data(taken, 0.0)] if (taken := batch.take()) is not None else []
+    first, last = len(records), records[-1]
+    more = [
+        Record(last.run, first + n, "probe.samples", last.time, end, data={"probes": [one]})
+        for n, one in enumerate(told)
+    ]
+    return [*records[:-1], *more, replace(last, seq=first + len(more))]
+
+
+def _sample(at: float, *, good: bool) -> ProbeSample:
+    evidence = Evidence(200 if good else 503, "", 0.02, "" if good else "no server")
+    return ProbeSample("scim", "entra", at, at + 0.001, good, 0.015 + (at % 7) / 500, evidence, "jira3")

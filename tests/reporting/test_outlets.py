@@ -2,6 +2,9 @@
 
 import json
 import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -12,7 +15,7 @@ import pytest
 
 from rollsafe.errors import InvalidInput
 from rollsafe.reporting.metrics import Metrics, MetricsPort
-from rollsafe.reporting.notify import Notifier
+from rollsafe.reporting.notify import MOST_WAITING, Notifier
 from rollsafe.reporting.otel import Tracer
 from tests.reporting import stories
 
@@ -75,22 +78,52 @@ def test_start_stop_node_out_and_the_mend_are_sent():
     assert [title.split(": ")[1] for title, _, _ in stopped] == ["started", "stops", "stopped"]
 
 
-def test_a_service_that_hangs_or_fails_delays_nobody(monkeypatch):
-    monkeypatch.setattr("rollsafe.reporting.notify.LAST_S", 0.2)
-    release = threading.Event()
+def test_a_way_that_hangs_delays_neither_the_run_nor_the_other_ways(monkeypatch):
+    monkeypatch.setattr("rollsafe.reporting.notify.LAST_S", 0.5)
+    release, sent = threading.Event(), []
     began = time.monotonic()
-    hanging = heard(Notifier(lambda *_: release.wait(20)), stories.good_run(30) * 5)
-    hanging.close()
-    assert time.monotonic() - began < 3
+    notifier = heard(Notifier(lambda *_: release.wait(20), lambda *one: not sent.append(one)), stories.node_out() * 10)
+    notifier.close()
+    assert time.monotonic() - began < 10
+    assert len(sent) == 20, "all that the other way had to send"
     release.set()
 
+
+def test_what_nobody_takes_is_bounded_and_counted():
+    release = threading.Event()
+    notifier = heard(Notifier(lambda *_: release.wait(20)), stories.node_out() * 50)
+    assert 100 - MOST_WAITING - 1 <= notifier.failed <= 100 - MOST_WAITING, "one may be on its way"
+    release.set()
+    notifier.close()
+
+
+def test_a_service_that_is_dead_delays_nobody():
     def broken(*_):
         raise OSError("dead")
 
-    failing = heard(Notifier(broken), stories.good_run(1))
-    failing._queue.put(None)
-    failing._thread.join(5)
-    assert failing.failed == 2
+    notifier = heard(Notifier(broken), stories.good_run(1))
+    notifier.close()
+    assert notifier.failed == 2
+
+
+HANGS = """
+import sys
+from rollsafe.reporting.notify import MOST_WAITING, Notifier
+from tests.reporting import stories
+notifier = Notifier.to([f"json://127.0.0.1:{sys.argv[1]}/{n}" for n in range(2)])
+for record in stories.node_out():
+    notifier.hear(record)
+notifier.close()
+"""
+
+
+def test_a_service_that_takes_the_call_and_says_nothing_does_not_hold_the_process():
+    pytest.importorskip("apprise", reason="the extra rollsafe[notify] is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-W", "ignore", "-c", HANGS, port], check=True, timeout=60)
+        assert time.monotonic() - began < 3 + 15  # what is waited for, and a slow machine's imports
 
 
 class Inbox(BaseHTTPRequestHandler):

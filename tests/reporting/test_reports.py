@@ -46,7 +46,7 @@ def test_markdown_reads_well_in_a_ticket(story):
 @pytest.mark.parametrize("story", STORIES)
 def test_a_page_needs_no_network_and_no_script(story):
     records = getattr(stories, story)()
-    page = Page(text := html(account_of(records, stories.samples(records[-1].at_s))))
+    page = Page(text := html(account_of(stories.probed(records))))
     assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "a", "form"}
     assert not [name for _, attrs in page.tags for name in attrs if name in ("src", "href") or name.startswith("on")]
     assert "url(" not in text
@@ -83,11 +83,43 @@ def test_phases_and_outages_have_their_true_lengths():
     assert outage.failures == 2
 
 
-def test_samples_on_another_clock_are_drawn_on_the_run_s_axis():
-    shifted = [s for s in stories.samples(5000, bad=(4010, 4021)) if s.at_s >= 4000]
-    account = account_of(stories.good_run(), shifted, origin_s=4000)
-    assert account.failed_at["scim entra"] == [10.0, 15.0, 20.0]
+def test_what_the_probes_saw_is_drawn_on_the_run_s_axis():
+    account = account_of(stories.probed(stories.good_run(), bad=(10, 21)))
+    view = account.views["scim entra"]
+    assert view.failed_at == [10.001, 15.001, 20.001]
+    assert (view.failed, view.probes) == (3, 29)
     assert account.late_s == pytest.approx(0.001)
+    assert "29 sent, one each 5 s, at worst 1 ms late; the rhythm was never broken" in html(account)
+
+
+def test_a_stalled_prober_looks_like_one_in_every_report():
+    account = account_of(stories.probed(stories.good_run(), silent=(40, 90)))
+    assert account.silences("scim entra") == [(35.001, 90.001)]
+    for render in (html, markdown, summary_json):
+        assert "nothing was asked for 55 s from 0:35 on: what happened then was not seen" in render(account)
+    (silent,) = [attrs for _, attrs in Page(html(account)).tags if attrs.get("class") == "silent" and "width" in attrs]
+    asked = [attrs for _, attrs in Page(html(account)).tags if attrs.get("class") == "good" and "width" in attrs]
+    assert len(asked) == 2, "what was not asked is not drawn as good"
+    assert float(asked[0]["x"]) + float(asked[0]["width"]) <= float(silent["x"]) + 0.11
+    ended_early = account_of(stories.probed(stories.good_run(), silent=(100, 900)))
+    assert ended_early.silences("scim entra")[-1][1] == pytest.approx(ended_early.duration_s)
+
+
+def test_a_run_without_a_probe_on_record_has_no_green_line():
+    assert "The rhythm of the probes is not on record" in html(account_of(stories.good_run()))
+
+
+def test_how_many_requests_reached_a_node_after_it_was_back_is_told():
+    records = stories.good_run(1)
+    seats = [("scim", "ssh://lb1/s", 12), ("scim", "ssh://lb2/s", 3), ("web", "http://lb3", None)]
+    members = [{"service": s, "endpoint": e, "requests": n} for s, e, n in seats]
+    landed = Record(
+        "r", 99, "node.landed", "x", records[-1].at_s, "", "jira1", data={"watched_s": 30.0, "members": members}
+    )
+    account = account_of([*records[:-1], landed, records[-1]])
+    for render in (html, markdown):
+        assert "scim 15, web not counted in 30 s" in render(account)
+    assert json.loads(summary_json(account))["nodes"]["jira1"]["requests_after"][1]["requests"] == 3
 
 
 def test_a_resumed_run_goes_on_where_the_first_ended():
@@ -137,7 +169,7 @@ def test_names_and_answers_from_elsewhere_stay_text():
     story.say("probe.failed", None, EVIL, probe=EVIL, detail=EVIL, status=500)
     left = [{"node": EVIL, "service": EVIL, "endpoint": EVIL, "state": EVIL, "mend": EVIL}]
     story.finish(EVIL, 30, EVIL, {EVIL: {"outcome": EVIL}}, left_out=left, services={EVIL: {"probes": 3, "failed": 1}})
-    account = account_of(story.records, stories.samples(5))
+    account = account_of(stories.probed(story.records))
     text = html(account)
     assert "<script" not in text
     assert "{{7*7}}" in text
@@ -153,7 +185,7 @@ def test_names_and_answers_from_elsewhere_stay_text():
 
 def test_a_thousand_nodes_give_a_small_page():
     records = stories.good_run(1000)
-    text = html(account_of(records, stories.samples(records[-1].at_s, 1.0)))
+    text = html(account_of(stories.probed(records, 1.0)))
     assert len(text.encode()) < 2_000_000
     assert text.count("<tr>") < 2500
     assert "3800 more are in the journal" in text
@@ -167,8 +199,8 @@ def test_many_failures_give_a_small_page():
         story.wait(1)
         story.say("probe.recovered", None, "scim", probe="entra", outage_s=1.0)
         story.say("warning", "jira1", message="y" * 500)
-    failed = stories.samples(40_000, 0.5, bad=(0, 40_000))
-    assert len(html(account_of(story.records, failed)).encode()) < 2_000_000
+    failed = stories.probed(story.records, 0.5, bad=(0, 40_000))
+    assert len(html(account_of(failed)).encode()) < 2_000_000
 
 
 def test_a_secret_that_an_error_quotes_is_in_no_report():
@@ -215,9 +247,9 @@ def test_a_browser_draws_the_page_without_a_problem(tmp_path):
     if browser is None:
         assert not os.environ.get("CI"), "Chromium is missing; install it: apt-get install chromium"
         pytest.skip("Chromium is not installed (apt-get install chromium)")
-    records = stories.node_out()
+    records = stories.probed(stories.node_out(), bad=(65, 73))
     page, shot = tmp_path / "r.html", tmp_path / "r.png"
-    assert write_reports(ReportPaths(html=page), records, stories.samples(records[-1].at_s, bad=(65, 73))) == []
+    assert write_reports(ReportPaths(html=page), records) == []
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"]
     options += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,1600", f"--screenshot={shot}"]
     subprocess.run([browser, *options, page.as_uri()], check=True, timeout=60, capture_output=True)
