@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rollsafe.engine.act import Actor
 from rollsafe.engine.claim import ClaimKeeper
+from rollsafe.engine.landing import Landing
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
@@ -78,6 +79,7 @@ class Rollout:
         self._waited: tuple[str, str, float] = ("", "", float("-inf"))
         self._gates_told: dict[tuple[str, bool], float] = {}
         self._no_more_writes = ""
+        self._landing = Landing()
         setting.log.intents_elsewhere = self._intent_in_claim
 
     def run(self) -> Ending:
@@ -111,6 +113,7 @@ class Rollout:
         """Look once, then decide and act; False when the run is over."""
         self._tell_signals()
         now = self._observer.look(self._s.log.state)
+        self._landing.look(self._s.log.state.hand, now)
         self._settle_doubts(now)
         self._note_command_end(now)
         for _ in range(MARKS_AT_MOST):
@@ -192,6 +195,7 @@ class Rollout:
         end_s = state.ready_s if state.ready_s is not None else self._s.clock.at_s()
         out_s = round(end_s - state.out_s, 1) if state.out_s is not None else 0.0
         words = {"outcome": outcome, "out_of_service_s": out_s}
+        self._landing.tell(self._s.log, state)
         self._s.log.write("node.finished", f"{node}: {outcome}", node=node, data=words)
 
     # --- what is told ------------------------------------------------------------------------------------------

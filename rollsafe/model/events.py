@@ -184,6 +184,18 @@ EVENTS: dict[str, Event] = {
             "out_of_service_s": Field("number", "from its first drain until it was put back", always=True),
         },
     ),
+    "node.landed": Event(
+        "How many requests reached a node between its put-back and the end of its soak: evidence, never a gate.",
+        {
+            "watched_s": Field("number", "for how long they were counted", always=True),
+            "members": Field(
+                "list",
+                "each member: service, balancer, endpoint, pool, seat, requests (null: the balancer does not count), "
+                "after_s (the first one)",
+                always=True,
+            ),
+        },
+    ),
     "probe.failed": Event("A request through a balancer failed.", _PROBE),
     "probe.recovered": Event("The first good request after failed ones: the outage is over.", _PROBE),
     "probe.samples": Event(

@@ -261,6 +261,12 @@ class Account:
         """The commands that mend what was left out, each once."""
         return list(dict.fromkeys(one["mend"] for one in self.left_out if one.get("mend")))
 
+    def landed(self, node: NodeAccount) -> str:
+        """What reached a node after it was put back, in words: by the balancers' counts, and by a header of answers."""
+        back_s = max((s.end_s for s in node.spans if s.step == "ready" and s.end_s is not None), default=float("inf"))
+        seen = [probe for probe, view in self.views.items() if view.nodes.get(node.name, -1.0) >= back_s]
+        return "; ".join([node.landed] * bool(node.landed) + [f"it answered the probe {probe}" for probe in seen])
+
     def silences(self, probe: str) -> list[tuple[float, float]]:
         """When a probe was not asked although it was due. Of a run without an end, the last batch may be missing."""
         view = self.views.get(probe)

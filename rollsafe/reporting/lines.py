@@ -13,7 +13,7 @@ from rollsafe.reporting.words import clean, clock_face, place, text
 REPEAT_S = 15.0
 
 # What the journal needs and a reader of a log does not, unless something goes wrong.
-_QUIET = frozenset({"run.plan", "write.intent", "restart.intent", "claim.changed", "probe.samples"})
+_QUIET = frozenset({"run.plan", "write.intent", "restart.intent", "claim.changed", "probe.samples", "node.landed"})
 
 
 class PlainLines:

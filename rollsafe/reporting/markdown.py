@@ -80,7 +80,7 @@ def _nodes(account: Account) -> str:
             _safe(node.name),
             _safe(node.outcome or "not begun"),
             took(node.out_of_service_s) if node.out_of_service_s else "",
-            _safe(node.landed),
+            _safe(account.landed(node)),
             *[took(seconds) if (seconds := node.phase_s(step)) is not None else "" for step in _STEPS],
         ]
         for node in account.nodes.values()

@@ -110,7 +110,7 @@ def test_a_run_without_a_probe_on_record_has_no_green_line():
 
 
 def test_how_many_requests_reached_a_node_after_it_was_back_is_told():
-    records = stories.good_run(1)
+    records = stories.probed(stories.good_run(3))
     seats = [("scim", "ssh://lb1/s", 12), ("scim", "ssh://lb2/s", 3), ("web", "http://lb3", None)]
     members = [{"service": s, "endpoint": e, "requests": n} for s, e, n in seats]
     landed = Record(
@@ -119,6 +119,7 @@ def test_how_many_requests_reached_a_node_after_it_was_back_is_told():
     account = account_of([*records[:-1], landed, records[-1]])
     for render in (html, markdown):
         assert "scim 15, web not counted in 30 s" in render(account)
+        assert render(account).count("it answered the probe scim entra") == 1, "jira3, by the header of its answers"
     assert json.loads(summary_json(account))["nodes"]["jira1"]["requests_after"][1]["requests"] == 3
 
 
