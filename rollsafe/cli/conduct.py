@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import Output, colours, now_touching, tell
+from rollsafe.cli.ending import judge, now_reported
 from rollsafe.cli.listening import outside_listeners
 from rollsafe.cli.probe_news import ProbeNews
 from rollsafe.cli.who import holder, run_id, who
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rollsafe.reporting.reports import ReportPaths
 
 END_WITHIN_S = 4.2  # after SIGTERM or the second SIGINT the process ends within 5 s
+GONE_WITHIN_S = 4.8  # the same, with reports written and whoever listens outside still being waited for
 LOOK_EVERY_S = 0.1
 
 
@@ -92,6 +94,7 @@ class Conductor:
         self._kept: list[Record] = []
         self._stores: list[Store] = []
         self._warned_of_journal = False
+        self._ordered_s: float | None = None  # when the process was told to end at once
 
     # --- the journal -------------------------------------------------------------------------------------------
 
@@ -158,12 +161,13 @@ class Conductor:
             thread.start()
             self._await(thread, log)
         if failures:
+            self._failed(log, failures[0])
             raise failures[0]
         if not endings:
             endings.append(self._forced(log))
-            self._finish_outputs(log)
+            self._finish_outputs(log, endings[0].exit_code)
             _leave(endings[0].exit_code)
-        self._finish_outputs(log)
+        self._finish_outputs(log, endings[0].exit_code)
         return endings[0].exit_code
 
     def refuse(self, error: Refused, mode: str = "run") -> int:
@@ -172,7 +176,7 @@ class Conductor:
         words = {"cluster": self.cluster.name, "mode": mode, "who": self.who.who, "host": self.who.host}
         log.write("run.started", f"{mode} of {self.cluster.name}", data={**words, "reason": self.who.reason})
         finish(log, self.run_clock, Ending("refused", 10, str(error)), ())
-        self._finish_outputs(log)
+        self._finish_outputs(log, 10)
         return 10
 
     def close(self) -> None:
@@ -186,13 +190,12 @@ class Conductor:
     # --- within ------------------------------------------------------------------------------------------------
 
     def _await(self, thread: threading.Thread, log: RunLog) -> None:
-        ordered_s: float | None = None
         while thread.is_alive():
             thread.join(LOOK_EVERY_S)
             if self.orders.order is Order.NOW:
                 now_s = self.clock.monotonic()
-                ordered_s = ordered_s if ordered_s is not None else now_s
-                if now_s - ordered_s > END_WITHIN_S and not log.state.finished:
+                self._ordered_s = self._ordered_s if self._ordered_s is not None else now_s
+                if now_s - self._ordered_s > END_WITHIN_S and not log.state.finished:
                     return
 
     def _forced(self, log: RunLog) -> Ending:
@@ -210,6 +213,13 @@ class Conductor:
                 ending = replace(ending, outcome="node-out", exit_code=30)
         finish(log, self.run_clock, ending, self._summaries())
         return ending
+
+    def _failed(self, log: RunLog, error: BaseException) -> None:
+        """The engine gave up: every output ends with the exit code that the process will have."""
+        code, text = judge(error, touched=True)
+        if not log.state.finished:
+            finish(log, self.run_clock, Ending(code.outcome, int(code), text), self._summaries())
+        self._finish_outputs(log, int(code))
 
     def _summaries(self) -> tuple[ProbeSummary, ...]:
         return self.assembled.watch.summaries()
@@ -248,17 +258,28 @@ class Conductor:
         self._closers.append(lines.close)
         return lines
 
-    def _finish_outputs(self, log: RunLog) -> None:
+    def _finish_outputs(self, log: RunLog, code: int) -> None:
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
             from rollsafe.reporting.reports import write_reports
 
+            now_reported()
             paths = options.reports()
             for problem in write_reports(paths, self._kept):
                 tell(f"warning: {problem}")
         if log.broken is not None and not self._warned_of_journal:
             tell(f"warning: the journal is incomplete: {log.broken}")
+        if self.orders.order is Order.NOW:
+            self._leave_in_time(code)
         self.close()
+
+    def _leave_in_time(self, code: int) -> None:
+        """Whoever is told from here on (a notification service, a stalled reader) gets what is left of the 5 s."""
+        now_s = self.clock.monotonic()
+        ordered_s = self._ordered_s if self._ordered_s is not None else now_s
+        timer = threading.Timer(max(0.1, ordered_s + GONE_WITHIN_S - now_s), os._exit, [code])
+        timer.daemon = True
+        timer.start()
 
 
 def _refuse_bad_paths(options: Options) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import typer
 
 from rollsafe.cli.exits import ExitCode
+from rollsafe.cli.last_reports import last_reports
 from rollsafe.cli.stdout import SafeStdout
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
@@ -20,6 +21,7 @@ from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortErr
 TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
 
 _touched = False
+_reported = False
 
 
 class Carried(Exception):
@@ -34,6 +36,12 @@ def now_touching() -> None:
     """To be called just before a command's first write: from now on an unexpected failure ends in 40, not 1 or 10."""
     global _touched  # noqa: PLW0603 - one process is one command; the fact outlives every object that could hold it
     _touched = True
+
+
+def now_reported() -> None:
+    """To be called when a run writes its own reports: the ending has nothing to add to them."""
+    global _reported  # noqa: PLW0603 - as in now_touching
+    _reported = True
 
 
 def unknown_command(name: str, known: Sequence[str]) -> str:
@@ -54,8 +62,8 @@ class Ending:
         self.exit_code = int(ExitCode.DONE)
 
     def __enter__(self) -> Self:
-        global _touched  # noqa: PLW0603 - as in now_touching
-        _touched = False
+        global _touched, _reported  # noqa: PLW0603 - as in now_touching
+        _touched = _reported = False
         self._stdout.__enter__()
         return self
 
@@ -80,11 +88,16 @@ class Ending:
         tell(message)
         self.exit_code = int(code)
         last = self._stdout.last_event()
+        event = self._last_event(code, message, last)
+        if not _reported:
+            for problem in last_reports(self._arguments, event):
+                tell(f"warning: {problem}")
         if self._json and last.get("type") != "run.finished":
-            self._last_line(code, message, last)
+            self._stdout.end_line()
+            self._stdout.write(json.dumps(event) + "\n")
 
-    def _last_line(self, code: ExitCode, message: str, last: dict[str, Any]) -> None:
-        event: dict[str, Any] = {
+    def _last_event(self, code: ExitCode, message: str, last: dict[str, Any]) -> dict[str, Any]:
+        return {
             "time": self._clock.now().isoformat().replace("+00:00", "Z"),
             "run": last.get("run") or run_id(self._arguments),
             "seq": last["seq"] + 1 if isinstance(last.get("seq"), int) else 1,
@@ -98,8 +111,6 @@ class Ending:
             "left_out": [],
             "others": [],
         }
-        self._stdout.end_line()
-        self._stdout.write(json.dumps(event) + "\n")
 
     def _keep_traceback(self, error: BaseException) -> str:
         text = "".join(traceback.format_exception(error))

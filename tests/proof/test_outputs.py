@@ -120,8 +120,9 @@ def test_no_output_holds_a_secret_and_sigterm_leaves_every_report(
     written |= {
         f"{r.command} {name}": getattr(r, name).encode() for r in (stopped, good) for name in ("stdout", "stderr")
     }
-    written |= {f"sent to {path} ({n})": body for n, (path, body) in enumerate(inbox.got)}  # type: ignore[attr-defined]
-    assert {"/notify", "/v1/traces"} <= {path for path, _ in inbox.got}  # type: ignore[attr-defined]
+    got: list[tuple[str, bytes]] = inbox.got  # type: ignore[attr-defined]  # what came
+    written |= {f"sent to {path} ({n})": body for n, (path, body) in enumerate(got)}
+    assert {"/notify", "/v1/traces"} <= {path for path, _ in got}
     assert any(name.endswith(".db") for name in written), "the journal was looked at"
     assert len(written["out/good/r.log"]) > 1000, "-vv says a lot"
     leaks = [(name, canary) for name, body in written.items() for canary in CANARIES if canary.encode() in body]
