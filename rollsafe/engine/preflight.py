@@ -124,16 +124,24 @@ def check(world: World, plan: Plan, now: Readings, log: RunLog, clock: RunClock)
         reasons = dict.fromkeys(f"{node}: {v.gate}: {v.reason}" for node, v in noes)
         remedy = next((v.remedy for _, v in noes if v.remedy), "")
         raise Refused(f"nothing was touched: {'; '.join(reasons)}" + (f". To change it: {remedy}" if remedy else ""))
-    reach(world, plan)
+    reach(world, plan, log)
     ask_probes(world, clock)
     return fine_nodes(plan, now)
 
 
-def reach(world: World, plan: Plan) -> None:
+def reach(world: World, plan: Plan, log: RunLog) -> None:
     """Every live node over SSH: each of them gets a claim. Raises Refused naming all that can't be reached."""
     answers = world.gather({("reach", node): _reacher(world, node) for node in plan.all_nodes}, REACH_WITHIN_S)
     late = f"no answer over SSH within {REACH_WITHIN_S:g} s"
     problems = {n: p for n in plan.all_nodes if (p := answers.get(("reach", n), late))}
+    for node, problem in problems.items():
+        words = {
+            "gate": "reach",
+            "allowed": False,
+            "reason": problem,
+            "remedy": "rollsafe doctor tries each connection",
+        }
+        log.write("gate.checked", problem, node=node, data=words)
     if problems:
         told = "; ".join(f"{node}: {problem}" for node, problem in problems.items())
         raise Refused(f"nothing was touched: not every node can be reached over SSH: {told}")

@@ -73,7 +73,7 @@ def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
     standing = _look_for_claims(session, now)
     if standing is not None:
         return standing
-    preflight.reach(session.world, plan)
+    preflight.reach(session.world, plan, session.log)
     keeper = _claim(session, now)
     if isinstance(keeper, Ending):
         return keeper
