@@ -57,11 +57,14 @@ def test_the_readme_says_of_each_exit_code_what_the_program_says() -> None:
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
+TELLERS = ("write", "about", "note")
+
+
 def told_in(path: Path) -> set[str]:
     """The event types that a file writes: the first text handed to `write`, `about`, `note` or as `"type":`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("write", "about", "note"):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in TELLERS:
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str) and EVENT.fullmatch(first.value):
                 found.add(first.value)
