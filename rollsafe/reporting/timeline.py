@@ -9,10 +9,12 @@ from rollsafe.reporting.words import clock_face, took
 
 WIDTH = 1000.0
 LEFT = 130.0  # room for names
+NAME_CHARS = 18
 RIGHT = 24.0
-LABELLED_NODES = 60  # with more, rows get thin and their names are in the table only
+MOST_ROWS = 40  # with more nodes, neighbours share a row: they are restarted one after the other
 BUCKETS = 500  # points of one curve: more than a screen shows
 MOST_CURVES = 150
+MOST_LEGEND = 40
 
 _NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
@@ -35,7 +37,6 @@ class Row:
     y: float
     height: float
     bars: list[Bar] = field(default_factory=list)
-    labelled: bool = True
 
 
 @dataclass(slots=True)
@@ -57,17 +58,21 @@ class Drawing:
     lines: list[Line] = field(default_factory=list)
     top: str = ""
     split_y: float | None = None
+    legend: list[tuple[str, str]] = field(default_factory=list)  # (kind, what it stands for)
 
 
 def timeline(account: Account) -> Drawing:
     """The phases of each node, with the probes beneath on the same axis."""
     scale = _Scale(account.span_s)
     nodes = list(account.nodes.values())
-    height = 26.0 if len(nodes) <= LABELLED_NODES else max(1.5, min(10.0, 900 / len(nodes)))
+    shared = -(-len(nodes) // MOST_ROWS) or 1  # nodes in one row
+    height = 26.0 if shared == 1 else 18.0
     rows, y = [], 24.0
-    for node in nodes:
-        rows.append(Row(node.name, y, height, _node_bars(node, account, scale), labelled=height >= 12))
-        y += height + (4 if height >= 12 else 0.2)
+    for first in range(0, len(nodes), shared):
+        lane = nodes[first : first + shared]
+        bars = [bar for node in lane for bar in _node_bars(node, account, scale)]
+        rows.append(Row(_lane_name(lane), y, height, bars))
+        y += height + 4
     split_y = y + 4
     y += 12
     for probe in _probes(account):
@@ -91,7 +96,8 @@ def sessions(account: Account) -> Drawing | None:
         )
         for (node, service), points in curves
     ]
-    return Drawing(180, scale.ticks(), lines=lines, top=f"{most:.0f}")
+    legend = [(f"s{index % 4}", service) for index, service in enumerate(account.services)]
+    return Drawing(180, scale.ticks(), lines=lines, top=f"{most:.0f}", legend=legend)
 
 
 def latency(account: Account) -> Drawing | None:
@@ -106,7 +112,9 @@ def latency(account: Account) -> Drawing | None:
         Line(f"s{index % 4}", scale.curve(points, most, 150), f"{probe}: at most {max(v for _, v in points):.3f} s")
         for index, (probe, points) in enumerate(curves)
     ]
-    return Drawing(180, scale.ticks(), lines=lines, top=f"{most:.3f} s" if most < 1 else took(most))
+    legend = [(f"s{index % 4}", probe) for index, (probe, _) in enumerate(curves)][:MOST_LEGEND]
+    top = f"{most:.3f} s" if most < 1 else took(most)
+    return Drawing(180, scale.ticks(), lines=lines, top=top, legend=legend)
 
 
 class _Scale:
@@ -135,8 +143,14 @@ class _Scale:
         return " ".join(f"{self.x(at):g},{20 + height * (1 - value / most):.4g}" for at, value in buckets.values())
 
 
+def _lane_name(lane: Sequence[NodeAccount]) -> str:
+    if len(lane) == 1:
+        return lane[0].name if len(lane[0].name) <= NAME_CHARS else lane[0].name[: NAME_CHARS - 1] + "…"
+    return f"{lane[0].name[: NAME_CHARS - 5]} … +{len(lane) - 1}"
+
+
 def _node_bars(node: NodeAccount, account: Account, scale: _Scale) -> list[Bar]:
-    few = len(account.nodes) <= LABELLED_NODES
+    few = len(account.nodes) <= MOST_ROWS
     return [_span_bar(node, span, account, scale, worded=few) for span in _merged(node.spans)]
 
 
@@ -145,7 +159,7 @@ def _span_bar(node: NodeAccount, span: Span, account: Account, scale: _Scale, *,
     bad = span.end_s is None or span.outcome not in GOOD_OUTCOMES
     outcome = span.outcome or "no end on record"
     what = f"{span.step} {span.service}" if span.service else span.step
-    words = f"{node.name}: {what} {took(end_s - span.start_s)}, {outcome}" if worded else ""
+    words = f"{node.name}: {what} {took(end_s - span.start_s)}, {outcome}" if worded or bad else ""
     kind = span.step if span.step in PHASES else "other"
     return scale.bar(f"{kind} bad" if bad else kind, span.start_s, end_s, words)
 
