@@ -139,10 +139,10 @@ class Probe(Answer):
     max_outage: PositiveDuration | None = Field(None, description="the run stops after one this long; default 15s")
     hold_outage: Duration | None = Field(None, description="no other node is begun after an outage this long")
     max_failures: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="the run stops at this many failed requests in the whole window"
+        None, description="the run stops when more requests than this failed in the whole window"
     )
     max_failures_in_a_row: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="the run stops at this many failed requests in a row"
+        None, description="the run stops when more requests than this failed in a row"
     )
     connect_to: HostPort | None = Field(None, description="host:port to connect to, whatever the url's name says")
     proxy: Text | None = Field(None, description="http://host:port of a proxy; the environment's is ignored")

@@ -9,6 +9,8 @@ GOOD_OUTCOMES = frozenset(
     {"", "done", "ok", "passed", "restarted", "drained", "healthy", "ready", "skipped", "finished"}
 )
 
+IDENTITY_CHARS = 12  # of a proof, in a sentence; the events have it whole
+
 _DOING = {
     "drain": "draining",
     "restart": "restarting",
@@ -153,7 +155,8 @@ def _restart_done(record: Record) -> str:
 
 
 def _short(identity: str) -> str:
-    return identity.split(" ", maxsplit=1)[0][:12]
+    first = identity.split(" ", maxsplit=1)[0]
+    return first if len(first) <= IDENTITY_CHARS and first == identity else f"{first[:IDENTITY_CHARS]}…"
 
 
 def _restart_failed(record: Record) -> str:
