@@ -160,6 +160,50 @@ def test_connect_to_changes_the_address_only(serve, tls: ssl.SSLContext, certifi
     assert never_sent(caught.value)
 
 
+def test_over_tls_too_an_answer_that_drips_ends_in_time(
+    serve, tls: ssl.SSLContext, certificate: tuple[Path, Path]
+) -> None:
+    server, began = serve(reply(b"x" * 1000), tls, drip_s=0.02), time.monotonic()
+    there = ("127.0.0.1", server.port)
+    with (
+        make_client(timeout_s=1, tls=True, ca_file=str(certificate[1]), connect_to=there) as client,
+        pytest.raises(httpx.ReadTimeout),
+    ):
+        get_bounded(client, "https://lb.example.com/")
+    assert time.monotonic() - began < 5.0  # the whole of it drips for 20 s
+
+
+def test_a_tls_handshake_that_hangs_ends_in_time(certificate: tuple[Path, Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the hello, and says nothing
+        there = silent.getsockname()
+        with (
+            make_client(timeout_s=0.5, tls=True, ca_file=str(certificate[1]), connect_to=there) as client,
+            pytest.raises(httpx.ConnectTimeout),
+        ):
+            get_bounded(client, "https://lb.example.com/")
+
+
+def test_over_tls_an_answer_that_is_cut_without_a_goodbye_is_an_error(
+    tls: ssl.SSLContext, certificate: tuple[Path, Path]
+) -> None:
+    def cut(listener: socket.socket) -> None:
+        plain, _ = listener.accept()
+        with tls.wrap_socket(plain, server_side=True) as sock:
+            sock.recv(65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of what it wan")  # closed without close_notify
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=cut, args=(listener,), daemon=True)
+        thread.start()
+        there = listener.getsockname()
+        with (
+            make_client(timeout_s=5, tls=True, ca_file=str(certificate[1]), connect_to=there) as client,
+            pytest.raises(httpx.ReadError),
+        ):
+            get_bounded(client, "https://lb.example.com/")
+        thread.join(5)
+
+
 class Tunnel:
     """A connection that is no real socket, as a channel through SSH is none."""
 
