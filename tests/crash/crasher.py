@@ -1,14 +1,16 @@
-"""`python crasher.py POINT LOG rollsafe-words…`: the real command line, whose process kills itself at a point.
+"""`python crasher.py POINT LOG rollsafe-words…`: the real command line, whose process kills or stops itself at a point.
 
 A point stands before and after each journal record, and before and after each remote act: a write to a balancer, a
 claim made or changed (a beat does not count, for its moment is chance), a restart sent. Each point that is passed is
-written to LOG. POINT is its number, or its words, such as `after record write.intent`: the first one counts.
+written to LOG. POINT is its number, or its words, such as `after record write.intent`: the first one counts. `stop 12`
+stops the process there (SIGSTOP) instead of killing it; `late 35 12` kills it 35 milliseconds after the point.
 """
 
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +29,13 @@ T = TypeVar("T")
 class Points:
     """Counts, and ends the process at the right one."""
 
-    def __init__(self, last: str, log: Path) -> None:
-        self._last, self._log = last, log
+    def __init__(self, told: str, log: Path) -> None:
+        how, _, rest = told.partition(" ")
+        self._stops, self._late_s, self._last = how == "stop", 0.0, rest if how == "stop" else told
+        if how == "late":
+            late_ms, _, self._last = rest.partition(" ")
+            self._late_s = int(late_ms) / 1000
+        self._log = log
         self._count = 0
         self._lock = threading.Lock()
 
@@ -44,7 +51,15 @@ class Points:
             with self._log.open("a") as log:
                 log.write(f"{label}\n")
             if self._last in (label, str(self._count)):
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._end()
+
+    def _end(self) -> None:
+        self._last = ""
+        if self._late_s:
+            threading.Timer(self._late_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return
+        os.kill(os.getpid(), signal.SIGSTOP if self._stops else signal.SIGKILL)
+        time.sleep(0.05)  # a signal that another thread took is felt here a moment later
 
 
 class CrashingBalancer:
