@@ -34,6 +34,7 @@ bench: ## what rollsafe costs, as ratios to a baseline of the same run
 	@scripts/set-up-programs
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.rolling
+	$(BIN)/python -m benchmarks.probes
 
 soak: ## the long tests: hours of simulated windows, and a booted systemd where the machine can do that
 	@scripts/set-up-venv dev

@@ -198,6 +198,7 @@ def _probe(
         hold_outage_s=limits.hold_outage_s if probe.hold_outage is None else probe.hold_outage,
         max_failures=probe.max_failures or limits.max_failures,
         max_failures_in_a_row=probe.max_failures_in_a_row or limits.max_failures_in_a_row,
+        max_rejections=limits.max_rejections if probe.max_rejections is None else probe.max_rejections,
         connect_to=probe.connect_to,
         via=via(context, (*path, "via"), probe.via, words),
         ca_file=context.file((*path, "ca_file"), probe.ca_file),

@@ -144,6 +144,9 @@ class Probe(Answer):
     max_failures_in_a_row: Annotated[int, Field(ge=1)] | None = Field(
         None, description="the run stops when more requests than this failed in a row"
     )
+    max_rejections: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the run stops when more requests than this got a 401, 403 or 404 that is not expected"
+    )
     connect_to: HostPort | None = Field(None, description="host:port to connect to, whatever the url's name says")
     proxy: Text | None = Field(None, description="http://host:port of a proxy; the environment's is ignored")
     node_header: Line | None = Field(None, description="response header that names the node which answered")

@@ -45,13 +45,15 @@ class Budget:
     hold_outage_s: float | None
     max_failures: int | None
     max_failures_in_a_row: int | None
+    max_rejections: int | None
 
 
-DEFAULT_BUDGET = Budget(15.0, None, None, None)
+DEFAULT_BUDGET = Budget(15.0, None, None, None, None)
 BUDGETS = {
     # Entra ID repeats a failed call in its next cycle and counts failures in thousands, so a short outage costs little.
-    # But an unexpected 401 or 404 quarantines the job at once: many failures in a row are no restart any more.
-    "entra": Budget(max_outage_s=60.0, hold_outage_s=15.0, max_failures=20, max_failures_in_a_row=10),
-    # Okta does not repeat: each failed call stays failed until an administrator resubmits it.
-    "okta": Budget(max_outage_s=10.0, hold_outage_s=1.0, max_failures=2, max_failures_in_a_row=2),
+    # But an unexpected 401 or 404 quarantines the job whatever the count: one such answer is worse than many refused
+    # connections. And many failures in a row are no restart any more.
+    "entra": Budget(60.0, hold_outage_s=15.0, max_failures=20, max_failures_in_a_row=10, max_rejections=0),
+    # Okta does not repeat: each failed call stays failed until an administrator resubmits it, a rejected one as well.
+    "okta": Budget(10.0, hold_outage_s=1.0, max_failures=2, max_failures_in_a_row=2, max_rejections=None),
 }

@@ -339,10 +339,11 @@ def services_data(summaries: Sequence[ProbeSummary]) -> dict[str, dict[str, Any]
     services: dict[str, dict[str, Any]] = {}
     for seen in summaries:
         entry = services.setdefault(
-            seen.service, {"probes": 0, "failed": 0, "longest_outage_s": 0.0, "missed": 0, "late_s": 0.0}
+            seen.service, {"probes": 0, "failed": 0, "rejected": 0, "longest_outage_s": 0.0, "missed": 0, "late_s": 0.0}
         )
         entry["probes"] += seen.probes
         entry["failed"] += seen.failed
+        entry["rejected"] += seen.rejected
         entry["missed"] += seen.missed
         entry["late_s"] = round(max(entry["late_s"], seen.late_s), 3)
         entry["longest_outage_s"] = round(max(entry["longest_outage_s"], seen.longest_outage_s), 3)

@@ -237,8 +237,8 @@ EVENTS: dict[str, Event] = {
             "nodes": Field("map", "node: outcome and out_of_service_s", always=True),
             "services": Field(
                 "map",
-                "service: probes, failed, longest_outage_s, availability, missed (due and not sent), late_s (the worst "
-                "delay)",
+                "service: probes, failed, rejected (of the failed: an unexpected 401, 403 or 404), longest_outage_s, "
+                "availability, missed (due and not sent), late_s (the worst delay)",
                 always=True,
             ),
             "duration_s": Field("number", "of the whole run", always=True),

@@ -156,6 +156,7 @@ class ProbeSummary:
     failed: int = 0
     failed_in_a_row: int = 0
     most_failed_in_a_row: int = 0  # of the whole run
+    rejected: int = 0  # of the failed: answers that tell an identity provider that its job is wrong
     outage_s: float = 0.0  # of the outage going on, 0 when there is none
     ended_outage_s: float = 0.0  # of the last outage that is over
     longest_outage_s: float = 0.0

@@ -110,6 +110,7 @@ class ProbeSettings:
     hold_outage_s: float | None = None  # soft: past it no other node is begun
     max_failures: int | None = None  # hard, in the whole window
     max_failures_in_a_row: int | None = None  # hard
+    max_rejections: int | None = None  # hard, in the whole window: answers 401, 403 and 404 where none is expected
     connect_to: str | None = None  # host:port
     via: SshSettings | None = None
     ca_file: str | None = None

@@ -50,6 +50,10 @@ def _hard(settings: ProbeSettings, summary: ProbeSummary) -> str:
         return f"an outage of {longest}{going_on}, at most {allowed} is allowed (max_outage)"
     if settings.max_failures is not None and summary.failed > settings.max_failures:
         return f"{summary.failed} failed, at most {settings.max_failures} are allowed (max_failures)"
+    if settings.max_rejections is not None and summary.rejected > settings.max_rejections:
+        allowed = f"at most {settings.max_rejections} may" if settings.max_rejections else "none may"
+        many = f"{summary.rejected} got an unexpected 401, 403 or 404, {allowed} (max_rejections)"
+        return f"{many}: an identity provider takes that for a wrong job, and may give it up"
     row = settings.max_failures_in_a_row
     most = max(summary.most_failed_in_a_row, summary.failed_in_a_row)  # a row may begin and end between two looks
     if row is not None and most > row:

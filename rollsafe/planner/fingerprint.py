@@ -37,7 +37,7 @@ def _parts(cluster: Cluster) -> Iterator[tuple[str, Any]]:
             if p.service == service.name
         ]
         limits = [
-            (p.max_outage_s, p.hold_outage_s, p.max_failures, p.max_failures_in_a_row)
+            (p.max_outage_s, p.hold_outage_s, p.max_failures, p.max_failures_in_a_row, p.max_rejections)
             for p in cluster.probes
             if p.service == service.name
         ]

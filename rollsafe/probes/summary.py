@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from rollsafe.model.reading import ProbeSample, ProbeSummary
 
+REJECTIONS = frozenset({401, 403, 404})  # a credential or an address that is wrong: not repeated, but given up
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -19,6 +21,7 @@ class Tally:
     failed: int = 0
     failed_in_a_row: int = 0
     most_failed_in_a_row: int = 0
+    rejected: int = 0
     failing_since_s: float | None = None  # the first failed probe of the outage going on
     ended_outage_s: float = 0.0  # of the last that is over
     longest_outage_s: float = 0.0  # of those that are over
@@ -44,6 +47,7 @@ def fold(tally: Tally, sample: ProbeSample) -> Tally:
             failed=tally.failed + 1,
             failed_in_a_row=tally.failed_in_a_row + 1,
             most_failed_in_a_row=max(tally.most_failed_in_a_row, tally.failed_in_a_row + 1),
+            rejected=tally.rejected + (sample.evidence.status in REJECTIONS),
             failing_since_s=since_s,
         )
     if tally.failing_since_s is None:
@@ -64,6 +68,7 @@ def summarize(tally: Tally, now_s: float) -> ProbeSummary:
         failed=tally.failed,
         failed_in_a_row=tally.failed_in_a_row,
         most_failed_in_a_row=tally.most_failed_in_a_row,
+        rejected=tally.rejected,
         outage_s=outage_s,
         ended_outage_s=tally.ended_outage_s,
         longest_outage_s=max(tally.longest_outage_s, outage_s),

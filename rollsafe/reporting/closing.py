@@ -61,7 +61,9 @@ def service_words(one: Mapping[str, Any]) -> str:
     if not probes:
         return "not probed"
     failed, longest, share = number(one, "failed"), number(one, "longest_outage_s"), number(one, "availability")
+    rejected = number(one, "rejected")
     parts = [f"{probes:.0f} probes", f"{failed or 0:.0f} failed"]
+    parts += [f"{rejected:.0f} of them with an unexpected 401, 403 or 404"] if rejected else []
     parts += [f"longest outage {took(longest)}"] if failed and longest is not None else []
     parts += [f"availability {percent(share)}"] if share is not None else []
     missed = number(one, "missed")

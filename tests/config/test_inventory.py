@@ -156,6 +156,18 @@ def test_a_key_wins_over_the_budget(tmp_path: Path) -> None:
     assert (made.max_outage_s, made.hold_outage_s, made.max_failures_in_a_row) == (20, 1.5, 10)
 
 
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [("", None), (", budget: okta", None), (", budget: entra", 0), (", budget: entra, max_rejections: 3", 3)],
+)
+def test_how_many_answers_may_tell_an_identity_provider_to_give_up(
+    tmp_path: Path, words: str, most: int | None
+) -> None:
+    probe = f"{{url: https://jira.example.com/status{words}}}"
+    made = cluster_of(tmp_path, SMALL.replace("pool: jira}", f"pool: jira, probe: {probe}}}")).probes[0]
+    assert made.max_rejections == most
+
+
 def test_health_may_go_through_the_node_itself(tmp_path: Path) -> None:
     health = "[{path: /status, via: ssh, token: env:T, scheme: https, port: 8443}, {expect: tcp}]"
     checks = cluster_of(tmp_path, SMALL.replace("pool: jira}", f"pool: jira, health: {health}}}")).checks

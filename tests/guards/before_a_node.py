@@ -76,6 +76,15 @@ BEFORE_A_NODE = (
         f"{OTHERS}test_a_spent_budget_puts_back_what_was_not_stopped",
     ),
     Guard(
+        "budget, an answer that ends the identity provider's job",
+        "a quarantine of all provisioning, for a 404 of a node that is half started",
+        "I1",
+        P + "budget.py",
+        "    if settings.max_rejections is not None and summary.rejected > settings.max_rejections:\n",
+        "    if False:\n",
+        f"{T}test_budget.py::test_budget[one rejection where none is allowed]",
+    ),
+    Guard(
         "budget, a stalled prober",
         "silence that is taken for success",
         "I1",

@@ -56,6 +56,19 @@ ROWS = {
         STOP,
         "3 failed in a row",
     ),
+    "as many rejections as allowed": (
+        {"max_rejections": 1},
+        {"failed": 3, "failed_in_a_row": 1, "rejected": 1},
+        HOLD,
+        "1 in a row",
+    ),
+    "one rejection where none is allowed": (
+        {"max_rejections": 0},
+        {"failed": 1, "rejected": 1},
+        STOP,
+        "1 got an unexpected 401, 403 or 404, none may (max_rejections)",
+    ),
+    "one rejection more": ({"max_rejections": 1}, {"failed": 2, "rejected": 2}, STOP, "2 got an unexpected"),
     "one in a row more": ({"max_failures_in_a_row": 2}, {"failed": 3, "failed_in_a_row": 3}, STOP, "3 failed in a row"),
     "silent for as long as may be": (NOTHING, {"unread_for_s": 22}, FINE, "0 of 50"),
     "silent for longer: a stalled prober is no success": (NOTHING, {"unread_for_s": 22.5}, HOLD, "the prober stalls"),
@@ -82,7 +95,7 @@ def test_budget(row):
 
 def test_what_failed_is_told():
     sample = ProbeSample("scim", "outside", 0, 0, False, 0.1, Evidence(detail="connection refused"))
-    seen = ProbeSummary("scim", "outside", 9, 1, 1, 2.0, 2.0, last=sample)
+    seen = ProbeSummary("scim", "outside", 9, 1, 1, outage_s=2.0, longest_outage_s=2.0, last=sample)
     reason = judge_budget(ProbeSettings("scim", "outside", "https://x"), seen).verdict.reason
     assert reason == "the scim probe outside: failing for 2.0 s, 1 in a row: connection refused"
 

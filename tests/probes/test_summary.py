@@ -51,6 +51,16 @@ def test_rhythm_and_silence() -> None:
     assert summarize(tally, 9.0).late_s == 0.25
 
 
+@pytest.mark.parametrize(
+    ("status", "good", "rejected"), [(401, False, 1), (404, False, 1), (503, False, 0), (401, True, 0)]
+)
+def test_an_answer_that_tells_an_identity_provider_to_give_up_is_counted(
+    status: int, good: bool, rejected: int
+) -> None:
+    one = ProbeSample("scim", "main", 6.0, 6.0, good, 0.1, Evidence(status))
+    assert summarize(fold(Tally("scim", "main", 5.0), one), 9.0).rejected == rejected
+
+
 _words = st.text(alphabet=".x", max_size=40)
 
 

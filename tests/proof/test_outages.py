@@ -89,6 +89,29 @@ def test_past_the_hard_limit_a_node_not_yet_stopped_is_back_at_once(make_bed: Ma
     assert all(node.restarts == 0 for node in bed.nodes)
 
 
+def test_one_404_stops_a_run_for_entra_where_refused_connections_do_not(make_bed: MakeBed) -> None:
+    bed, door = make_bed(budget="entra")
+    bed.slow_scim(20)
+    bed.observer.start()
+    run = bed.start("run", "--yes")
+    run.wait_for("write.done", service="scim", node="jira1")
+    door.become("refuse")
+    run.wait_for("probe.failed", service="scim")
+    door.become("pass")
+    run.wait_for("probe.recovered", service="scim")
+    door.become("404")
+    run.wait_for("probe.failed", service="scim", status=404)
+    door.become("pass")
+    result = run.result()
+    bed.settle()
+    finished = sound(bed, result, 20)
+    assert "max_rejections" in finished["message"]
+    assert 1 <= finished["services"]["scim"]["rejected"] < finished["services"]["scim"]["failed"]
+    refused, missing = (first(result, "probe.failed", service="scim", status=one) for one in (None, 404))
+    assert moment(refused) < moment(missing) < moment(first(result, "run.stopping"))
+    assert all(node.restarts == 0 for node in bed.nodes)
+
+
 def test_below_the_hard_limit_the_next_node_is_held_and_then_begun(make_bed: MakeBed) -> None:
     bed, door = make_bed(policy={"gate_timeout": "20s"})
     bed.observer.start()

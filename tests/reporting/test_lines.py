@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rollsafe.model.record import Record
-from rollsafe.reporting.closing import closing_lines, percent
+from rollsafe.reporting.closing import closing_lines, percent, service_words
 from rollsafe.reporting.lines import PlainLines
 from rollsafe.reporting.words import clean, clock_face, took
 from tests.reporting import stories
@@ -78,6 +78,12 @@ def test_data_of_an_unexpected_shape_is_still_told(type_):
 def test_lengths_of_time_are_for_people():
     assert [took(s) for s in (0.04, 9.96, 41.4, 90, 7500, None)] == ["0.0 s", "10 s", "41 s", "1m 30s", "2h 05m", "?"]
     assert [clock_face(s) for s in (7, 67, 3847, float("inf"))] == ["0:07", "1:07", "1:04:07", "0:00"]
+
+
+def test_answers_that_tell_an_identity_provider_to_give_up_are_told_apart():
+    seen = {"probes": 40, "failed": 3, "rejected": 1, "longest_outage_s": 2.0, "availability": 0.925}
+    assert service_words(seen).startswith("40 probes, 3 failed, 1 of them with an unexpected 401, 403 or 404, longest")
+    assert "401" not in service_words({**seen, "rejected": 0})
 
 
 def test_a_share_is_never_rounded_up_to_all():

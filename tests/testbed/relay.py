@@ -5,6 +5,7 @@ import struct
 import threading
 from contextlib import suppress
 
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with time 0: close sends RST
 
 
@@ -31,7 +32,7 @@ class Relay:
         self._held.clear()
 
     def become(self, mode: str) -> None:
-        """pass | refuse | hang | reset. `refuse` closes the port; the others keep it open."""
+        """pass | refuse | hang | reset | 404. `refuse` closes the port; the others keep it open."""
         self.mode = mode
         if mode == "refuse":
             # shutdown wakes the accept; close alone would leave one more connection to come through
@@ -55,6 +56,10 @@ class Relay:
                 self._held.append(client)
             elif self.mode == "reset":
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                client.close()
+            elif self.mode == "404":
+                client.recv(65536)
+                client.sendall(NOT_FOUND)
                 client.close()
             else:
                 threading.Thread(target=self._carry, args=(client,), daemon=True).start()
