@@ -38,7 +38,7 @@ bench: ## what rollsafe costs, as ratios to a baseline of the same run
 
 soak: ## the long tests: hours of simulated windows, and a booted systemd where the machine can do that
 	@scripts/set-up-venv dev
-	@scripts/set-up-programs
+	@scripts/set-up-programs soak
 	$(BIN)/pytest -q -m soak --timeout 14400
 
 clean: ## remove all that the other targets made

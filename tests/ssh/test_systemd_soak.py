@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,33 @@ def why_not() -> str:
     return ""
 
 
+@contextmanager
+def own_root(folder: Path) -> Iterator[Path]:
+    """This machine's own files, and above them a layer that goes with the folder."""
+    root, upper, work = (folder / name for name in ("root", "upper", "work"))
+    for made in (root, upper, work):
+        made.mkdir(parents=True)
+    layers = f"lowerdir=/,upperdir={upper},workdir={work}"
+    mount = ["mount", "-t", "overlay", "overlay", "-o", layers, str(root)]
+    mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"this machine mounts no overlay: {mounted.stderr.strip()}")
+    try:
+        yield root
+    finally:
+        subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
 @pytest.fixture
 def booted(tmp_path: Path) -> Iterator[SshConnection]:
     """A connection to the sshd of a booted container; it shares loopback with this machine."""
     if reason := why_not():
         pytest.skip(reason)
+    with own_root(tmp_path / "container") as root:
+        yield from _boot(root, tmp_path)
+
+
+def _boot(root: Path, tmp_path: Path) -> Iterator[SshConnection]:
     prepared = start_sshd(tmp_path / "sshd")  # makes keys and configuration
     prepared.stop()
     binds = [f"--bind={tmp_path}"]
@@ -50,9 +73,13 @@ def booted(tmp_path: Path) -> Iterator[SshConnection]:
         file = tmp_path / name
         file.write_text(text.format(sshd=SSHD, config=prepared.config))
         binds.append(f"--bind-ro={file}:/etc/systemd/system/{name}")
-    command = ["systemd-nspawn", "--quiet", "--directory=/", "--volatile=overlay", "--boot", "--register=no", *binds]
+    command = ["systemd-nspawn", "--quiet", f"--directory={root}", "--boot", "--register=no", "--keep-unit", *binds]
+    words = (
+        "systemd.unit=rollsafe.target",
+        "systemd.mask=tmp.mount",
+    )  # a /tmp of its own would hide what is bound there
     log = (tmp_path / "boot.log").open("wb")
-    container = subprocess.Popen([*command, "systemd.unit=rollsafe.target"], stdout=log, stderr=log)
+    container = subprocess.Popen([*command, *words], stdout=log, stderr=log)
     connection = SshConnection(prepared.settings())
     try:
         yield _reached(connection, container, tmp_path / "boot.log", prepared)
