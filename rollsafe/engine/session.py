@@ -230,7 +230,7 @@ def _claim(session: Session, now: Readings) -> ClaimKeeper | Ending:
         if session.clock.at_s() >= deadline_s or session.orders.order:
             ending = _met(session, blocked, now)
             return replace(ending, message=ending.message + _not_removed(session, keeper))
-        session.log.write("step.waiting", _waiting(blocked, deadline_s - session.clock.at_s()), node=blocked.node)
+        _tell_waiting(session, blocked.record, deadline_s - session.clock.at_s())
         session.clock.sleep(LOCK_LOOK_EVERY_S)
 
 
@@ -252,13 +252,17 @@ def _look_for_claims(session: Session, now: Readings) -> Ending | None:
         left_s = deadline_s - session.clock.at_s()
         if left_s <= 0 or session.orders.order:
             return _met(session, Blocked(node, record), now)
-        session.log.write("step.waiting", _waiting(Blocked(node, record), left_s), node=node)
+        _tell_waiting(session, record, left_s)
         session.clock.sleep(LOCK_LOOK_EVERY_S)
 
 
-def _waiting(blocked: Blocked, left_s: float) -> str:
-    who = blocked.record.who
-    return f"waiting for the claim of {who.who} from {who.host} (run {blocked.record.token.run}), {left_s:.0f} s left"
+def _tell_waiting(session: Session, record: ClaimRecord, left_s: float) -> None:
+    """What a wait for another's claim waits for, what that run does, and the time left."""
+    who = record.who
+    goal = f"the end of run {record.token.run} of {who.who} from {who.host}"
+    seen = {"state": record.doing or "about to begin"}
+    words = {"step": "claim", "for": goal, "reading": seen, "left_s": round(max(left_s, 0.0), 1)}
+    session.log.write("step.waiting", f"waiting for {goal}, {max(left_s, 0.0):.0f} s left", data=words)
 
 
 def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
@@ -266,7 +270,8 @@ def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
     alive = takeover.lives(session.world, session.clock, record.token.run)
     text = takeover.describe(record, alive=alive)
     if alive:
-        return Ending("refused", 10, f"nothing was touched: {text}. Wait for it (--wait-for-lock 30m), or look: status")
+        wait = f"Wait for it (--wait-for-lock 30m), or look: {_look_command(session)}"
+        return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
     newest = takeover.read_copies(session.world)
     now = _read_again(session, now)
     highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
@@ -276,6 +281,11 @@ def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
         message = f"{names} is out of service by a dead run: {text}. To put it back: {session.mend}"
         return Ending("node-out", 30, message, left_out=tuple(left))
     return Ending("refused", 10, f"nothing was touched: {text}. To clear it: {session.mend}")
+
+
+def _look_command(session: Session) -> str:
+    """`rollsafe status` with the inventory that the mend names."""
+    return session.mend.replace("rollsafe recover", "rollsafe status", 1).removesuffix(" --yes")
 
 
 def _read_again(session: Session, now: Readings) -> Readings:

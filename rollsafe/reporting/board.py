@@ -63,6 +63,7 @@ class Board:
     failing: dict[str, float] = field(default_factory=dict)  # probe -> since when
     failures: int = 0
     notes: list[str] = field(default_factory=list)
+    waits: NodeLine | None = None  # a wait of the whole run, such as for another run's claim
     last: Record | None = None  # run.finished
 
     def hear(self, record: Record) -> None:
@@ -70,6 +71,8 @@ class Board:
         with contextlib.suppress(Exception):
             self.now_s = max(self.now_s, record.at_s)
             self._run(record)
+            if not record.type.startswith("probe."):
+                self._whole(record)
             if record.node:
                 self._node(record, self.nodes.setdefault(clean(record.node, 40), NodeLine(clean(record.node, 40))))
             if record.type in _NOTABLE or (record.type == "gate.checked" and not record.data.get("allowed")):
@@ -96,6 +99,15 @@ class Board:
         elif record.type == "run.finished":
             self.last = record
             self._end(data.get("nodes"))
+
+    def _whole(self, record: Record) -> None:
+        """A wait of the whole run; whatever is heard next ends it."""
+        self.waits = None
+        if record.type == "step.waiting" and not record.node:
+            self.waits = NodeLine("")
+            self._wait(record, self.waits)
+            seen = reading(record.data)
+            self.waits.step += f": {seen}" if seen else ""
 
     def _end(self, nodes: object) -> None:
         for name, one in nodes.items() if isinstance(nodes, Mapping) else ():

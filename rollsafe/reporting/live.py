@@ -100,6 +100,7 @@ def draw(board: Board, elapsed_s: float, console: Console) -> RenderableType:
     """The board as rich draws it, for the console's width, height, colours and letters."""
     glyphs = _GLYPHS if (console.encoding or "").lower().startswith("utf") else _PLAIN_GLYPHS
     parts: list[RenderableType] = [_head(board, elapsed_s), _table(board, elapsed_s, console, glyphs)]
+    parts += [Text(_now(board.waits, elapsed_s), style="yellow")] if board.waits is not None else []
     parts.append(_probes(board, elapsed_s))
     parts += [Text(f"! {note}", style="yellow", no_wrap=False) for note in board.notes]
     if board.last is None:

@@ -6,7 +6,8 @@ from rollsafe.model.record import Record
 from rollsafe.reporting.words import clean, names, number, place, reading, seat, state, text, took
 
 GOOD_OUTCOMES = frozenset(
-    {"", "done", "ok", "passed", "restarted", "drained", "healthy", "ready", "skipped", "finished"}
+    # "cut": the time allowed was used up, and for this service that is permitted; how many is told beside it
+    {"", "done", "ok", "passed", "restarted", "drained", "cut", "healthy", "ready", "skipped", "finished"}
 )
 
 IDENTITY_CHARS = 12  # of a proof, in a sentence; the events have it whole
@@ -17,6 +18,7 @@ _DOING = {
     "healthy": "waiting to be healthy",
     "ready": "being put back",
     "soak": "soaking",
+    "claim": "the cluster is claimed",
 }
 _DID = {
     "drain": "drained",
@@ -43,7 +45,7 @@ def sentence(record: Record) -> str:
 
 def good(record: Record) -> bool:
     """Did the step, node or run that this record ends go as wanted?"""
-    return text(record.data, "outcome") in GOOD_OUTCOMES
+    return record.type != "restart.failed" and text(record.data, "outcome") in GOOD_OUTCOMES
 
 
 def mode_words(mode: str) -> str:
@@ -117,7 +119,9 @@ def _step_finished(record: Record) -> str:
     long = number(data, "took_s")
     within = f" in {took(long)}" if long is not None else ""
     if good(record):
-        return _at(record, f"{_DID.get(step, step)}{within}" if outcome != "skipped" else f"{step} skipped")
+        cut = number(data, "cut")
+        told = f", {cut:.0f} in flight cut" if cut else ""
+        return _at(record, f"{_DID.get(step, step)}{within}{told}" if outcome != "skipped" else f"{step} skipped")
     return _at(record, f"{step}: {outcome}{within}{_why(record, f'{step}: {outcome}')}")
 
 
@@ -135,9 +139,8 @@ def _write_failed(record: Record) -> str:
 
 
 def _change(record: Record) -> str:
-    before, found = record.data.get("from"), record.data.get("found")
-    past = f" (was {state(before)})" if before is not None else f" (found {state(found)})" if found is not None else ""
-    return state(record.data.get("to")) + past
+    found = record.data.get("found")
+    return state(record.data.get("to")) + (f" (found {state(found)})" if found is not None else "")
 
 
 def _because(record: Record) -> str:

@@ -69,3 +69,19 @@ def test_an_ending_with_a_node_out_says_what_could_not_be_read_too() -> None:
     assert ended.exit_code == 30
     assert {entry["service"] for entry in ended.left_out} == {"web"}
     assert "What could not be read: scim of n1 (scim/n1 on tcp://scim-lb1:9999)" in ended.message
+
+
+def test_a_run_that_meets_a_living_one_is_told_what_to_type() -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    first, second = sim.operator("first"), sim.operator("second")
+    told: list[Ended] = []
+
+    def meets_it() -> None:
+        sim.timeline.pass_time(1.0)
+        told.append(engine("run", second, sim.world(second), "r2"))
+
+    sim.timeline.together([lambda: engine("run", first, sim.world(first), "r1") and None, meets_it])
+    sim.close()
+    assert told[0].exit_code == 10
+    assert told[0].message.endswith("Wait for it (--wait-for-lock 30m), or look: rollsafe status")

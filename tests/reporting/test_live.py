@@ -54,6 +54,25 @@ def test_sessions_fall_and_the_time_left_counts_down():
     assert "waiting for 0 active, 1m 20s left" in picture(records, elapsed_s=records[-1].at_s + 10)
 
 
+def claimed():
+    """A run that waits for another one's claim."""
+    story = stories.Story(["jira1"])
+    story.wait(10.0)
+    words = {"step": "claim", "for": "the end of run r0 of ada from vm", "reading": {"state": "restarting jira1"}}
+    return story.say("step.waiting", message="waiting", left_s=60.0, **words)
+
+
+def test_a_wait_for_another_runs_claim_shows_whose_it_is_what_it_does_and_the_time_left():
+    records = [*until(stories.good_run(), "run.started"), claimed()]
+    said = "the cluster is claimed: restarting jira1, waiting for the end of run r0 of ada from vm"
+    assert f"{said}, 55 s left" in picture(records, elapsed_s=15.0)
+    ended = [*records, next(one for one in stories.good_run() if one.type == "gate.checked")]
+    assert "claimed" not in picture(ended)
+    stream = io.StringIO()
+    PlainLines(stream).hear(claimed())
+    assert f"{said}, 1m 00s left" in stream.getvalue()
+
+
 def test_many_nodes_are_shown_around_the_one_in_hand():
     records = until(stories.good_run(100), "node.started", 50)
     text = picture(records, height=24)
