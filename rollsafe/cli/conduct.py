@@ -354,8 +354,9 @@ def _leave(code: int) -> None:
 
 
 def mend_command(paths: Sequence[Path]) -> str:
-    """The command that puts back what is out, to be typed as it is."""
-    return f"rollsafe recover{inventory_words(paths)}"
+    """The command that puts back what is out, to be typed as it is: also where there is no terminal to be asked on."""
+    unasked = "" if sys.stdin.isatty() else " --yes"
+    return f"rollsafe recover{inventory_words(paths)}{unasked}"
 
 
 def inventory_words(paths: Sequence[Path]) -> str:

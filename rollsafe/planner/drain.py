@@ -53,8 +53,14 @@ def rewrites(plan: Plan, hand: NodeState, now: Readings) -> tuple[MemberWrite, .
         for service in plan.services
         if service.name in hand.drains or hand.stopped
         for write in _due(plan, hand, service.name, now, "the mark is gone (a reload of the balancer?)")
-        if not _serves_anyhow(plan, hand, write.member, now)
+        if not _serves_anyhow(plan, hand, write.member, now) and not _too_early(hand, write, now)
     )
+
+
+def _too_early(hand: NodeState, write: MemberWrite, now: Readings) -> bool:
+    """Did the last try fail just now? The next one waits a little, longer each time."""
+    failures = hand.failures.get(write.member)
+    return failures is not None and now.at_s < failures.again_s
 
 
 def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -> bool:
@@ -109,8 +115,19 @@ def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings
     if drain is None:
         return StartStep(hand.name, "drain", service.name)
     if due:
-        return WriteMembers(hand.name, due, taking_out=True)
+        return _take_out(plan, hand, service, due, now)
     return None if drain.outcome is not None else _await(plan, hand, service, drain, now)
+
+
+def _take_out(
+    plan: Plan, hand: NodeState, service: PlannedService, due: tuple[MemberWrite, ...], now: Readings
+) -> Decision:
+    writes = tuple(write for write in due if not _too_early(hand, write, now))
+    if writes:
+        return WriteMembers(hand.name, writes, taking_out=True)
+    failed = min((hand.failures[write.member] for write in due), key=lambda failures: failures.again_s)
+    left_s = failed.again_s - now.at_s
+    return _wait(plan, hand, service, now, left_s=left_s, reason=f"another try: {failed.reason}")
 
 
 def _await(plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, now: Readings) -> Decision:
@@ -167,9 +184,11 @@ def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain:
         return _wait(
             plan, hand, service, now, left_s=left_s, reason="0 active" + (hidden if now.at_s < trusted_s else "")
         )
+    active = _active(plan, hand, service, now)
+    # 0: somebody was there until just now, or this process stood still and had no time for three readings
+    seen = f"still has {active} active" if active else f"had 0 active in fewer than {IDLE_READINGS} readings running"
     return HaltRun(
-        f"{service.name} of {hand.name} still has {_active(plan, hand, service, now)} active after "
-        f"{service.timeout_s:g} s of drain (idle: required)",
+        f"{service.name} of {hand.name} {seen} after {service.timeout_s:g} s of drain (idle: required)",
         remedy=_remedy(plan, hand, service, now),
     )
 

@@ -164,6 +164,8 @@ def _step_started(node: NodeState, record: Record) -> NodeState:
         assert record.service is not None
         drain = replace(node.drains[record.service], maint_s=record.at_s)
         return replace(node, drains={**node.drains, record.service: drain})
+    if step == "ready":  # what failed in taking the node out says nothing about putting it back
+        node = replace(node, failures={})
     started = {"healthy": "healthy_started_s", "ready": "ready_started_s", "soak": "soak_started_s"}.get(step)
     return replace(node, **{started: record.at_s}) if started else node  # type: ignore[arg-type]  # names of float fields
 
@@ -201,11 +203,27 @@ def _write_done(node: NodeState, record: Record) -> NodeState:
     out_s = node.out_s if node.out_s is not None or not to.out else record.at_s
     return replace(
         node,
+        drains=_timed_from(node, member, to, record.at_s),
         last_seen={**node.last_seen, member: to},
         in_doubt={m: s for m, s in node.in_doubt.items() if m != member},
         failures={m: f for m, f in node.failures.items() if m != member},
         out_s=out_s,
     )
+
+
+def _timed_from(node: NodeState, member: Member, to: AdminState, at_s: float) -> Mapping[str, DrainState]:
+    """A drain's time begins when its mark is first seen: a write that only came through late takes none of it away.
+
+    Only the first time counts, so that a mark that is wiped again and again makes no drain endless.
+    """
+    drain = node.drains.get(member.service)
+    if drain is None or drain.outcome is not None or node.stopped or node.last_seen.get(member) is to:
+        return node.drains
+    if to is AdminState.DRAIN and drain.maint_s is None:
+        drain = replace(drain, started_s=at_s)
+    elif to is AdminState.MAINT and drain.maint_s is not None:
+        drain = replace(drain, maint_s=at_s)
+    return {**node.drains, member.service: drain}
 
 
 def _write_failed(node: NodeState, record: Record) -> NodeState:

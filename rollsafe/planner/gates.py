@@ -198,7 +198,7 @@ def _not_serving(member: Member, now: Readings) -> str:
         return f"{member.node} is {seat.check.value} by the balancer's check ({seat.raw})"
     health = now.health.get((member.node, member.service))
     if health is None:
-        return f"{member.node} was not asked"
+        return f"{member.node} did not answer our own check"
     if not health.healthy:
         return f"{member.node} is {health.state} by our own check"
     return ""

@@ -11,6 +11,7 @@ from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import serves
 
+_OUT = {AdminState.DRAIN.value, AdminState.MAINT.value}
 DONE, STOPPED, NODE_OUT, UNKNOWN = ("done", 0), ("stopped", 20), ("node-out", 30), ("unknown", 40)
 
 
@@ -42,6 +43,7 @@ def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float)
     unread += _not_looked_at(plan, state)
     nodes = {n: _node(plan, state, n, now, left_out, at_s) for n in _named(plan, state)}
     (outcome, code), message = _verdict(plan, state, left_out, unread, mend)
+    message += _by_others(state, others) if code in (0, 20) else ""
     return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread))
 
 
@@ -77,7 +79,7 @@ def _judge_member(
         left_out.append(_entry(member, seat.admin.value, mend))
     elif node.stopped and seat.admin is AdminState.READY and not _well(state, node, member, seat, now):
         health = now.health.get((node.name, member.service))
-        own = health.state if health is not None else "not asked"
+        own = health.state if health is not None else "no answer"
         left_out.append(_entry(member, f"ready, but {seat.check.value} ({own} by our own check)", mend))
 
 
@@ -95,8 +97,6 @@ def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
         "service": member.service,
         "balancer": member.balancer,
         "endpoint": member.endpoint,
-        "pool": member.pool,
-        "member": member.seat,
         "state": state,
     }
     return {**entry, "mend": mend} if mend else entry
@@ -149,6 +149,7 @@ def _verdict(
 ) -> tuple[tuple[str, int], str]:
     why = f": {state.halt.reason.rstrip('.')}." if state.halt is not None else "."
     remedy = f" {_capital(state.halt.remedy)}." if state.halt is not None and state.halt.remedy else ""
+    unread = [one for one in unread if state.halt is None or one != state.halt.reason]  # `why` says it
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))
         where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left_out)
@@ -156,12 +157,25 @@ def _verdict(
         return NODE_OUT, f"{names} is out of service ({where}){why}{also}{remedy} To put it back: {mend}"
     if unread:
         return UNKNOWN, f"not everything could be read: {'; '.join(unread)}{why}{remedy} To look again: {mend}"
+    if state.halt is not None and state.halt.lost:
+        return UNKNOWN, f"whether everything is as it was found is not known{why}{remedy} To look: {mend}"
     if state.mode == "recover":
         return DONE, "everything is as it was found."
     if state.halt is not None:
         begun = len(state.nodes)
         return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found{why}{remedy}"
     return DONE, _done(plan, state.mode)
+
+
+def _by_others(state: RunState, others: list[dict[str, str]]) -> str:
+    """Members of nodes that this run had in hand, and that were found otherwise: somebody changed them since."""
+    found = {(m.node, m.service, m.endpoint): f.admin.value for n in state.nodes.values() for m, f in n.found.items()}
+    changed = []
+    for entry in others:
+        was = found.get((entry["node"], entry["service"], entry["endpoint"]))
+        if was is not None and entry["state"] in _OUT and entry["state"] != was:
+            changed.append(f"{entry['service']} of {entry['node']} on {entry['endpoint']} is in {entry['state']}")
+    return f" But, by other hands: {'; '.join(changed)}." if changed else ""
 
 
 def _capital(sentence: str) -> str:

@@ -20,7 +20,6 @@ from rollsafe.planner.state import NodeState
 from rollsafe.planner.watch import serves
 
 NOW_PATIENCE_S = 3.0  # after SIGTERM the whole run has 5 s
-RETRY_S = 2.0  # between writes to a member that failed
 _DRAIN = Found(AdminState.DRAIN)
 
 
@@ -116,7 +115,7 @@ def _next(hand: NodeState, member: Member, now: Readings, *, patient: bool) -> M
     if isinstance(seat, Unread) or seat.admin is found.admin or is_another(hand, member, seat):
         return None
     failures = hand.failures.get(member)
-    if failures is not None and now.at_s - failures.last_s < min(RETRY_S * failures.count, 10.0):
+    if failures is not None and now.at_s < failures.again_s:
         return None
     through_checks = hand.stopped and found.admin is AdminState.READY
     if through_checks and seat.admin is AdminState.MAINT:

@@ -1,7 +1,7 @@
 """From the restart's intent to unbroken health: proof by identity, then every service by our own checks."""
 
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import IdentityReading, RestartReading
+from rollsafe.model.reading import IdentityReading, RestartReading, Unread
 from rollsafe.planner import drain
 from rollsafe.planner.decisions import (
     Decision,
@@ -17,12 +17,13 @@ from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart
 
 PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the identity take to change
+UNREAD_PATIENCE_S = 30.0  # past the command's limit its end must be read: so long may the node be silent
 
 
 def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     """The next act on a node that was stopped, or may have been, until it is healthy."""
     wiped = drain.rewrites(plan, hand, now) if _must_stay_out(plan, hand, now) else ()
-    if wiped and _may_write(hand):
+    if wiped:
         return WriteMembers(hand.name, wiped, taking_out=True)
     if hand.restart in (Restart.INTENT, Restart.BEGUN):
         return _await_proof(plan, hand, now)
@@ -35,10 +36,6 @@ def _must_stay_out(plan: Plan, hand: NodeState, now: Readings) -> bool:
     if hand.ready_started_s is not None:
         return False
     return not (hand.counts_as_stopped and now.healthy(hand.name, tuple(s.name for s in plan.services)))
-
-
-def _may_write(hand: NodeState) -> bool:
-    return all(failures.count < drain.WRITE_TRIES for failures in hand.failures.values())
 
 
 def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
@@ -82,7 +79,9 @@ def _proof_left_s(plan: Plan, hand: NodeState, now: Readings, *, ended: bool, jo
     if job:  # systemd is still at it: that is progress, up to the node's own start limit
         return hand.restart_s + planned.restart_timeout_s + planned.start_timeout_s - now.at_s
     if not ended or hand.restart_exit_s is None:
-        return hand.restart_s + planned.restart_timeout_s - now.at_s
+        silent = isinstance(now.restart, Unread) or isinstance(now.identity, Unread)
+        patience_s = UNREAD_PATIENCE_S if silent else 0.0
+        return hand.restart_s + planned.restart_timeout_s + patience_s - now.at_s
     return hand.restart_exit_s + PROOF_PATIENCE_S - now.at_s
 
 
@@ -93,6 +92,8 @@ def _identity(now: Readings) -> str:
 
 
 def _unproven(hand: NodeState, now: Readings, *, ended: bool) -> str:
+    if not ended and isinstance(now.restart, Unread):
+        return f"whether the restart command of {hand.name} has ended can't be read: {now.restart.reason}"
     if not ended:
         return f"the restart command of {hand.name} did not end in time (identity: {_identity(now)})"
     return (
@@ -145,4 +146,8 @@ def start_timeout_s(plan: Plan, node: str) -> float:
 
 def _state(now: Readings, node: str, service: str) -> str:
     reading = now.health.get((node, service))
-    return reading.state if reading is not None else "not asked"
+    if reading is None:
+        return "no answer"
+    status = reading.evidence.status
+    told = reading.healthy or reading.progress or status is None or str(status) in reading.state
+    return reading.state if told else f"{reading.state} (HTTP {status})"

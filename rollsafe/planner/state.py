@@ -28,6 +28,10 @@ class DrainState:
     rounds: int = 1  # how often it was begun (a reload of the balancer wipes it)
 
 
+RETRY_S = 2.0  # between writes to a member that failed; longer each time, up to
+RETRY_AT_MOST_S = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class Failures:
     """Writes to one member that failed, running."""
@@ -35,6 +39,11 @@ class Failures:
     count: int
     last_s: float
     reason: str
+
+    @property
+    def again_s(self) -> float:
+        """From when the write may be tried again."""
+        return self.last_s + min(RETRY_S * self.count, RETRY_AT_MOST_S)
 
 
 @dataclass(frozen=True, slots=True)

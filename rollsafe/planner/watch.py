@@ -60,8 +60,10 @@ def unfit(plan: Plan, now: Readings, node: str) -> str:
     """Why a node is not in, up and healthy; empty where it is."""
     for service in plan.services:
         health = now.health.get((node, service.name))
-        if health is None or not health.healthy:
-            return f"{service.name} is {health.state if health else 'not asked'} by our own check"
+        if health is None:
+            return f"{service.name} did not answer our own check"
+        if not health.healthy:
+            return f"{service.name} is {health.state} by our own check"
     for member in plan.members_of(node):
         seat = now.member(member)
         if isinstance(seat, Unread):

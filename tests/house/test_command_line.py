@@ -15,6 +15,7 @@ import typer
 from rollsafe.cli import ending
 from rollsafe.cli.app import COMMANDS
 from rollsafe.cli.common import as_typed, inventory_paths, node_names
+from rollsafe.cli.conduct import mend_command
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.stdout import SafeStdout
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
@@ -223,6 +224,22 @@ def test_nodes_keep_their_order(text: str | None, names: tuple[str, ...] | None)
 def test_nodes_that_make_no_sense_are_invalid(text: str) -> None:
     with pytest.raises(InvalidInput):
         node_names(text)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "told"),
+    [(True, "rollsafe recover -i a.yml"), (False, "rollsafe recover -i a.yml --yes")],
+)
+def test_the_command_that_mends_works_as_it_stands(terminal: bool, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", StandIn(terminal))
+    assert mend_command([Path("a.yml")]) == told
+
+
+class StandIn:
+    """A standard input that is a terminal, or is none."""
+
+    def __init__(self, terminal: bool) -> None:
+        self.isatty = lambda: terminal
 
 
 def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(

@@ -118,6 +118,43 @@ def test_a_scim_drain_that_never_ends_stops_the_run_with_its_reason():
     assert "longer timeout" in decision.remedy
 
 
+def test_a_drain_that_came_through_late_has_its_whole_time():
+    look, story = draining("web")
+    story.add("step.finished", "a", "web", step="drain", outcome="drained")
+    story.add("step.started", "a", "scim", step="drain")
+    members = look.plan.members_of("a", "scim")
+    story.failed(members[0], DRAIN)
+    look.at_s += 29.0
+    for member in members:
+        story.wrote(member, DRAIN)
+    look.set("a", "scim", active=1)
+    look.at_s += 25.0
+    assert shape(decide(look, story)) == "Wait"
+    look.at_s += 6.0
+    assert isinstance(decide(look, story), HaltRun)
+
+
+def test_a_mark_that_is_wiped_while_it_drains_gives_the_drain_no_new_time():
+    look, story = draining()
+    for _ in range(5):
+        look.at_s += 20.0
+        look.set("a", "scim", admin=READY)
+        for member in look.plan.members_of("a", "scim"):
+            story.wrote(member, DRAIN)
+    look.set("a", "scim", active=1)
+    assert isinstance(decide(look, story), HaltRun)
+
+
+def test_what_is_in_flight_lingers_from_when_maint_is_seen():
+    look, story = draining("web")
+    story.add("step.started", "a", "web", step="maint")
+    look.at_s += 8.0
+    story.wrote(look.member("a", "web"), MAINT)
+    look.set("a", "web", active=1)
+    look.at_s += 8.0
+    assert shape(decide(look, story)) == "Wait"
+
+
 def test_in_tcp_mode_the_stop_names_the_remedies():
     look, story = draining()
     look.set("a", "scim", 1, active=1, counts="connections")
@@ -222,13 +259,26 @@ def test_an_endpoint_that_does_not_answer_lets_no_drain_end():
 def test_a_write_that_fails_three_times_ends_in_putting_back():
     look, story = begun()
     story.add("step.started", "a", "web", step="drain")
-    for _ in range(2):
+    for pause_s in (2, 4):
         story.failed(look.member("a", "web"), DRAIN)
+        assert shape(decide(look, story)) == "Wait", "a blip of a second or two stops no run"
+        look.at_s += pause_s
         assert shape(decide(look, story)) == ["web@lb3 drain"]
     story.failed(look.member("a", "web"), DRAIN)
     decision = decide(look, story)
     assert isinstance(decision, HaltRun)
     assert "could not be taken out in 3 tries: refused" in decision.reason
+
+
+def test_what_failed_in_taking_out_does_not_delay_the_putting_back():
+    look, story = draining("web")
+    story.add("step.started", "a", "web", step="maint")
+    for _ in range(3):
+        story.failed(look.member("a", "web"), MAINT)
+    story.halt("it could not be taken out")
+    assert shape(decide(look, story)) == "start ready"
+    story.add("step.started", "a", step="ready")
+    assert shape(decide(look, story)) == ["web@lb3 ready"]
 
 
 def test_a_restart_that_could_not_be_sent_three_times_ends_in_putting_back():

@@ -160,6 +160,9 @@ ROWS = {
 }
 
 
+CONTRACT = {"node", "service", "balancer", "endpoint", "state", "mend"}
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_endings(row):
     change, outcome, code, left_out, others = ROWS[row]
@@ -169,6 +172,7 @@ def test_endings(row):
     assert {entry["node"] for entry in end.left_out} == left_out
     assert {entry["node"] for entry in end.others} == others
     assert all(entry["mend"] == "rollsafe recover" for entry in end.left_out)
+    assert all(set(entry) == CONTRACT for entry in end.left_out)
     assert ("rollsafe recover" in end.message) is (code in (30, 40))
 
 
@@ -178,6 +182,14 @@ def test_the_last_line_of_a_node_out_names_node_service_endpoint_state_and_reaso
         "a is out of service (scim on tcp://lb1:1: drain; scim on tcp://lb2:1: drain; web on tcp://lb3:1: maint): "
         "something failed. To put it back: rollsafe recover"
     )
+
+
+def test_as_found_is_not_said_of_what_somebody_changed_meanwhile():
+    change, *_ = ROWS["a member that somebody put into maint since is another's"]
+    assert ending(*scene(change)).message.endswith("But, by other hands: scim of a on tcp://lb1:1 is in maint.")
+    look, story = scene(lambda look, story: story.begin("a", found=MAINT))
+    look.set("a", admin=MAINT)
+    assert "other hands" not in ending(look, story).message, "it was found so"
 
 
 def test_out_of_service_counts_from_the_first_write_to_the_put_back():

@@ -1,8 +1,10 @@
 """From the restart's intent to unbroken health: what counts as proof, and what does not."""
 
+from dataclasses import replace
+
 import pytest
 
-from rollsafe.model.reading import HealthReading, IdentityReading, RestartReading, Unread
+from rollsafe.model.reading import Evidence, HealthReading, IdentityReading, RestartReading, Unread
 from rollsafe.planner.decisions import FinishNode, FinishStep, GiveUpRestart, HaltRun, ProveRestart, StartStep, Wait
 from rollsafe.planner.readings import Order, Watch
 from tests.planner.scene import decide, look_again, scene
@@ -29,7 +31,9 @@ PROOF = {
     "a systemd job is pending past the command's limit: that is progress": (ENDED, BUSY, 81, Wait),
     "a systemd job is pending past every limit": (ENDED, BUSY, 281, GiveUpRestart),
     "nothing can be read": (Unread("no route"), Unread("no route"), 5, Wait),
-    "nothing can be read until the limit": (Unread("no route"), Unread("no route"), 81, GiveUpRestart),
+    "nothing can be read at the limit: silence is no answer": (Unread("no route"), Unread("no route"), 81, Wait),
+    "it is still running at its limit, and the identity can't be read": (RUNNING, Unread("no route"), 81, Wait),
+    "nothing can be read for long": (Unread("no route"), Unread("no route"), 111, GiveUpRestart),
 }
 
 
@@ -120,6 +124,17 @@ def test_a_gap_in_time_voids_health():
     look_again(look, story)
     look_again(look, story, 60, gap="the laptop slept")
     assert isinstance(decide(look, story), Wait)
+
+
+def test_why_a_node_is_not_healthy_is_told_in_full():
+    look, story = scene(lambda look, story: story.proven())
+    look.ill("a", "scim", state="not SCIM")
+    look.health["a", "scim"] = replace(look.health["a", "scim"], evidence=Evidence(status=404))
+    look.health.pop(("a", "web"))
+    look.at_s += 201
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun)
+    assert decision.reason.endswith("scim not SCIM (HTTP 404), web no answer")
 
 
 LIMITS = [(199, Wait), (201, HaltRun)]

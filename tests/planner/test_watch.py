@@ -130,7 +130,7 @@ def test_silence_is_counted_from_its_first_look_and_ends_with_an_answer():
 UNFIT = {
     "all is well": (lambda look: None, ""),
     "a check fails": (lambda look: look.ill("b", "scim"), "scim is refused by our own check"),
-    "it was not asked": (lambda look: look.health.pop(("b", "web")), "web is not asked by our own check"),
+    "no answer": (lambda look: look.health.pop(("b", "web")), "web did not answer our own check"),
     "a member is drained on one endpoint": (lambda look: look.set("b", "scim", 1, admin=DRAIN), "is in drain"),
     "the balancer sees it down": (lambda look: look.set("b", "web", check=Check.DOWN), "is down by the balancer"),
     "the balancer has no check": (lambda look: look.set("b", "web", check=Check.NOT_CHECKED), ""),
