@@ -1,6 +1,7 @@
 """The acts: intent on disk → the claims read → the act → the world read again → outcome on disk. Never otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from rollsafe.engine.claim import ClaimKeeper, Confirmed, with_entry
 from rollsafe.engine.log import RunLog
@@ -22,6 +23,16 @@ IDENTITY_WITHIN_S = 10.0
 WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is slower is asked again later
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What became of one write. No problem: the new state was seen. `late`: the call may have reached the balancer
+    after the time in which a takeover waits for it, because this process stood still meanwhile."""
+
+    problem: str = ""
+    effect: Effect = Effect.UNKNOWN
+    late: bool = False
+
+
 class Actor:
     """Performs what the planner decided. Every method leaves an outcome in the log."""
 
@@ -34,6 +45,8 @@ class Actor:
         self._log = log
         self._keeper = keeper
         self._blocked = blocked  # nodes whose claim could not be raised in a takeover: nothing of theirs is written
+        self._late: list[str] = []  # of the last writes those that a takeover may not have outwaited
+        self._unheard: dict[Hashable, str] = {}  # of the last writes those that had no answer in time
 
     # --- begin -------------------------------------------------------------------------------------------------
 
@@ -106,11 +119,15 @@ class Actor:
         started_s = self._clock.at_s()
         keys = {w.member: ("write", w.member, w.to.admin, started_s) for w in writes}  # no earlier write's late answer
         answers = self._world.gather({keys[w.member]: self._writer(w, proof) for w in writes}, WRITE_WITHIN_S)
-        late = (Effect.UNKNOWN, f"no answer within {WRITE_WITHIN_S:g} s")
+        words = {keys[w.member]: f"{w.member} to {w.to.admin.value}" for w in writes}
+        # what was late before is forgotten: the claims were read as ours after it, so nobody had taken over
+        self._unheard = {key: told for key, told in words.items() if key not in answers}
+        self._late = [words[key] for key, sent in answers.items() if sent.late]
+        none = _Sent(f"no answer within {WRITE_WITHIN_S:g} s")
         for write in writes:
-            effect, problem = answers.get(keys[write.member], late)
-            if problem:
-                self._failed(write, problem, effect)
+            sent = answers.get(keys[write.member], none)
+            if sent.problem:
+                self._failed(write, sent.problem, sent.effect)
                 continue
             took_s = round(self._clock.at_s() - started_s, 3)
             self._log.about(
@@ -121,24 +138,33 @@ class Actor:
                 took_s=took_s,
             )
 
-    def _writer(self, write: MemberWrite, proof: Confirmed) -> Callable[[], tuple[Effect, str]]:
+    def late_writes(self) -> list[str]:
+        """The claim is lost: the last writes that the takeover may not have outwaited. One under way is waited for."""
+        keys = dict(self._unheard)
+        late = _Sent(late=True)
+        answers = self._world.gather(dict.fromkeys(keys, lambda: late), WRITE_WITHIN_S)  # heard, not sent anew
+        self._late += [words for key, words in keys.items() if answers.get(key, late).late]
+        self._unheard = {}
+        return self._late
+
+    def _writer(self, write: MemberWrite, proof: Confirmed) -> Callable[[], _Sent]:
         """Send once, then look until the new state is seen. The clock is looked at again just before the send."""
         member = write.member
         balancer = self._world.balancers[member.balancer, member.endpoint]
 
-        def send_and_see() -> tuple[Effect, str]:
+        def send_and_see() -> _Sent:
             if self._clock.at_s() >= proof.until_s:
-                return Effect.NONE, "the claims were read too long ago"
+                return _Sent("the claims were read too long ago", Effect.NONE)
             problem = ""
-            effect = Effect.UNKNOWN
             try:
                 balancer.write(member.pool, member.seat, write.to)
             except BalancerError as error:
-                problem, effect = str(error), error.effect
-            if problem and effect is Effect.NONE:
-                return effect, problem
+                problem = str(error)
+                if error.effect is Effect.NONE:
+                    return _Sent(problem, Effect.NONE)
+            late = self._clock.at_s() >= proof.until_s
             seen = self._see(write)
-            return (Effect.UNKNOWN, problem or seen) if seen else (Effect.UNKNOWN, "")
+            return _Sent((problem or seen) if seen else "", late=late)
 
         return send_and_see
 

@@ -32,7 +32,7 @@ from rollsafe.planner.decisions import (
 )
 from rollsafe.planner.next_step import next_step
 from rollsafe.planner.outcome import Ending, judge
-from rollsafe.planner.readings import Budget, Order, Readings
+from rollsafe.planner.readings import Budget, Order, Readings, claims_gone
 from rollsafe.planner.state import Restart
 from rollsafe.ports import World
 
@@ -289,12 +289,13 @@ class Rollout:
             raise JournalError(f"{self._s.log.broken}; nor can the claim hold the intent: {error}") from error
 
     def _end(self) -> Ending:
-        now = self._last_look()
         setting = self._s
-        ending = judge(setting.plan, setting.log.state, now, mend=setting.mend, at_s=setting.clock.at_s())
-        ending = self._with_blocked(ending)
-        if setting.log.state.halt is not None and setting.log.state.halt.lost:
-            return ending  # whoever took over answers for the claim
+        lost = setting.log.state.halt is not None and setting.log.state.halt.lost
+        late = self._actor.late_writes() if lost else []
+        now = self._last_look()
+        ending = self._with_blocked(self._judged(now))
+        if lost:
+            return _with_late(ending, late)  # whoever took over answers for the claim
         if ending.exit_code in (0, 20) and not self._no_more_writes:
             problems = setting.keeper.end()
             if problems:
@@ -316,6 +317,16 @@ class Rollout:
             self._s.clock.sleep(LAST_LOOK_EVERY_S)
         return now
 
+    def _judged(self, now: Readings) -> Ending:
+        """The ending. `recover` works from the claims: where there is none any more, a node is put back by hand."""
+        setting, begun = self._s, list(self._s.log.state.nodes)
+        at_s = setting.clock.at_s()
+        ending = judge(setting.plan, setting.log.state, now, mend=setting.mend, at_s=at_s)
+        if not claims_gone(now) or not begun:
+            return ending
+        command = in_place_of_recover(setting.mend, f"ready {begun[-1]}" if ending.left_out else "status")
+        return judge(setting.plan, setting.log.state, now, mend=command, at_s=at_s)
+
     def _with_blocked(self, ending: Ending) -> Ending:
         """Nodes that a takeover could not reach: their claims stay, and their members were not written (30 where one
         of them is out, else 40: nothing is out, but not everything could be asked)."""
@@ -326,6 +337,19 @@ class Rollout:
         text = f"{ending.message} The claim on {names} could not be reached, and stays. To go on: {self._s.mend}"
         outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
         return _replaced(ending, outcome, code, text)
+
+
+def _with_late(ending: Ending, late: list[str]) -> Ending:
+    """The claim is lost: a write that the takeover may not have outwaited is named."""
+    if not late:
+        return ending
+    told = f"This process stood still: a write of it may have come after the takeover: {'; '.join(late)}."
+    return _replaced(ending, ending.outcome, ending.exit_code, f"{ending.message} {told}")
+
+
+def in_place_of_recover(recover: str, words: str) -> str:
+    """`rollsafe recover -i …` becomes `rollsafe WORDS -i …`."""
+    return recover.replace(" recover", f" {words}", 1)
 
 
 def _without_numbers(text: str) -> str:

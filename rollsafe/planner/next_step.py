@@ -16,7 +16,7 @@ from rollsafe.planner.decisions import (
     StartStep,
     Wait,
 )
-from rollsafe.planner.readings import Level, Order, Ours, Readings
+from rollsafe.planner.readings import Level, Order, Ours, Readings, claims_gone
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import trouble_of
 
@@ -41,6 +41,8 @@ def _reason_to_halt(now: Readings) -> HaltRun | None:
     taken = [f"{node}: {view.detail}" for node, view in now.claims.items() if view.ours is Ours.OTHER]
     if taken:
         return HaltRun("the claim was taken over: " + "; ".join(taken), lost=True)
+    if claims_gone(now):
+        return HaltRun("the claim is on no node any more: it was taken over and ended, or removed", lost=True)
     if now.order is not Order.NONE:
         return HaltRun(ORDERS[now.order])
     if now.budget.level is Level.STOP:

@@ -104,3 +104,8 @@ class Readings:
     def healthy(self, node: str, services: tuple[str, ...]) -> bool:
         """Do all of these services of the node pass their own checks?"""
         return all((reading := self.health.get((node, s))) is not None and reading.healthy for s in services)
+
+
+def claims_gone(now: Readings) -> bool:
+    """Was every node asked for its claim, and has none? One of them alone may be a lost file; all of them are not."""
+    return bool(now.claims) and all(view.ours is Ours.MISSING for view in now.claims.values())

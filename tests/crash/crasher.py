@@ -2,8 +2,10 @@
 
 A point stands before and after each journal record, and before and after each remote act: a write to a balancer, a
 claim made or changed (a beat does not count, for its moment is chance), a restart sent. Each point that is passed is
-written to LOG. POINT is its number, or its words, such as `after record write.intent`: the first one counts. `stop 12`
-stops the process there (SIGSTOP) instead of killing it; `late 35 12` kills it 35 milliseconds after the point.
+written to LOG, with the time. POINT is its number, or its words, such as `after record write.intent` (the first one) or
+`after record write.intent #3` (the third). The reading of the claims in front of a write has its words, too, but no
+number: a death there is a death after the intent. `stop 12` stops the process there (SIGSTOP) instead of killing it;
+`late 35 12` kills it 35 milliseconds after the point.
 """
 
 import os
@@ -11,12 +13,14 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from rollsafe.cli import conduct
+from rollsafe.engine.claim import ClaimKeeper, Confirmed
 from rollsafe.model.claim import ClaimRecord, Token
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import Found, IdentityReading, PoolReading, RestartReading
@@ -37,20 +41,23 @@ class Points:
             self._late_s = int(late_ms) / 1000
         self._log = log
         self._count = 0
+        self._met: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def around(self, label: str, act: Callable[[], T]) -> T:
-        self._pass(f"before {label}")
+    def around(self, label: str, act: Callable[[], T], *, counted: bool = True) -> T:
+        self._pass(f"before {label}", counted=counted)
         answer = act()
-        self._pass(f"after {label}")
+        self._pass(f"after {label}", counted=counted)
         return answer
 
-    def _pass(self, label: str) -> None:
+    def _pass(self, label: str, *, counted: bool) -> None:
         with self._lock:
-            self._count += 1
+            self._count += counted
+            self._met[label] += 1
             with self._log.open("a") as log:
-                log.write(f"{label}\n")
-            if self._last in (label, str(self._count)):
+                log.write(f"{time.time():.3f} {label}\n")
+            names = [f"{label} #{self._met[label]}", label] + [str(self._count)] * counted
+            if self._last in names:
                 self._end()
 
     def _end(self) -> None:
@@ -115,7 +122,7 @@ class CrashingJournal:
 def main(words: list[str]) -> None:
     """Never returns: the process ends as rollsafe does, or is killed."""
     points = Points(words[0], Path(words[1]))
-    assemble, begin = conduct.assemble, conduct.Conductor.begin
+    assemble, begin, confirm = conduct.assemble, conduct.Conductor.begin, ClaimKeeper.confirm
 
     def assembled(*given: object) -> conduct.Assembled:
         made = assemble(*given)  # type: ignore[arg-type]  # handed on as they came
@@ -131,6 +138,10 @@ def main(words: list[str]) -> None:
     def begun(self: conduct.Conductor, plan: Plan | None) -> JournalWriter:
         return CrashingJournal(begin(self, plan), points)
 
+    def confirmed(self: ClaimKeeper, *, taking_out: bool) -> Confirmed:
+        return points.around("the look at the claims", lambda: confirm(self, taking_out=taking_out), counted=False)
+
+    ClaimKeeper.confirm = confirmed  # type: ignore[method-assign]  # the same but for the points
     conduct.assemble = assembled  # type: ignore[assignment]  # the same but for the points
     conduct.Conductor.begin = begun  # type: ignore[method-assign]  # the same
     from rollsafe.cli.app import run_command_line

@@ -13,7 +13,6 @@ from typing import Any, Self, TypeVar
 
 from tests.e2e.judge import claims
 from tests.testbed import Testbed, command
-from tests.testbed.process import wait_until
 
 CRASHER = Path(__file__).with_name("crasher.py")
 SIDE_BY_SIDE = 5  # they wait more than they compute
@@ -65,9 +64,14 @@ class Machine:
         """The points that this turn's crashing process passed."""
         return self.bed.folder / f"points-{self.turn}"
 
+    def passed(self) -> list[tuple[float, str]]:
+        """(time, words) of each point that this turn's crashing process passed."""
+        pairs = (line.split(" ", 1) for line in self.log.read_text().splitlines())
+        return [(float(moment), words) for moment, words in pairs]
+
     @property
     def last_point(self) -> str:
-        return self.log.read_text().splitlines()[-1]
+        return self.passed()[-1][1]
 
     def recover(self, *words: str) -> command.Result:
         """`rollsafe recover --yes`, from elsewhere."""
@@ -89,6 +93,12 @@ class Machine:
         """How often since `begin`."""
         return self.bed.node(node).restarts - self.restarts_before[node]
 
+    def restarts_after(self, moment: float) -> list[str]:
+        """The restart commands that began after that moment."""
+        begun = {n.name: n.folder / "restarts" for n in self.bed.nodes}
+        told = [(name, t) for name, file in begun.items() if file.exists() for t in file.read_text().split()]
+        return [f"{name} at {t}" for name, t in told if float(t) > moment]
+
     def sound(self, told: str) -> None:
         """Never two nodes out, never one stopped in service, none restarted twice."""
         told = f"{told}\n{self.bed.observer.history()}"
@@ -101,6 +111,11 @@ class Machine:
         told = f"{told}\n{self.bed.observer.history()}"
         assert self.bed.all_up(), told
         assert self.bed.observer.not_as_found() == [], told
+        assert claims(self.bed) == [], told
+
+    def as_it_was(self, told: str) -> None:
+        """As `as_found`, by a look taken now."""
+        assert self.bed.all_up(), f"{told}\n{self.bed.observer.history()}"
         assert claims(self.bed) == [], told
 
     def nothing_left_to_do(self) -> None:
@@ -118,14 +133,6 @@ class Machine:
             if "stops-late" not in script.read_text():
                 script.write_text(script.read_text().replace("pid=$(cat pid", SLEEPY, 1))
             (node.folder / "stops-late").write_text(f"{seconds}\n")
-
-    def tidy(self) -> None:
-        """What a turn that may leave a member out left out is put back by a person."""
-        for balancer in self.bed.balancers:
-            for node, seat in balancer.seats().items():
-                if seat.admin != "ready":
-                    balancer.set_state(node, "ready")
-        wait_until(self.bed.all_up, 15, "all members up again")
 
 
 def writes(result: command.Result) -> list[dict]:

@@ -1,0 +1,72 @@
+"""A run that stands still between its last look at the clock and a write, and wakes when all is over: it names it."""
+
+import pytest
+
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.planner.readings import ClaimView, Ours
+from rollsafe.rehearsal.judgement import Ended
+from rollsafe.rehearsal.miniature import shorten
+from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.world import SimWorld
+from tests.planner.scene import decide, make_plan, scene
+
+ASLEEP_S = 90.0
+
+
+def engine_and_world() -> tuple[Engine, SimWorld]:
+    cluster, steps = shorten(small_cluster(nodes=2), EACH_NODE)
+    return Engine(cluster, steps, ("n1",)), SimWorld(cluster)
+
+
+def writes() -> list[tuple[int, str]]:
+    """(call, site) of each balancer write of a run in which nothing goes wrong."""
+    engine, sim = engine_and_world()
+    operator = sim.operator()
+    operator.trace = True
+    assert engine("run", operator, sim.world(operator), "r").exit_code == 0
+    return [(call.index, call.site) for call in operator.log if "balancer.write" in call.site]
+
+
+def woken_after_recover(call: int) -> tuple[SimWorld, Ended]:
+    """The run stands still in front of that call's effect, and somebody recovers meanwhile."""
+    engine, sim = engine_and_world()
+    first, second = sim.operator("first"), sim.operator("second")
+    first.pauses = {call: ASLEEP_S}
+    told: dict[str, Ended] = {}
+
+    def runs() -> None:
+        told["run"] = engine("run", first, sim.world(first), "r")
+
+    def recovers() -> None:
+        while not first.paused:
+            sim.timeline.pass_time(0.5)
+        told["recover"] = engine("recover", second, sim.world(second), "r")
+        assert first.paused, "it slept through all of it"
+
+    sim.timeline.together([runs, recovers])
+    assert told["recover"].exit_code == 0
+    return sim, told["run"]
+
+
+@pytest.mark.parametrize(("call", "site"), writes())
+def test_a_write_that_comes_after_all_is_over_is_named_with_the_command_that_undoes_it(call: int, site: str) -> None:
+    sim, ended = woken_after_recover(call)
+    out = {(s.node.name, e.balancer) for e in sim.endpoints.values() for s in e.seats() if s.admin.out}
+    sim.close()
+    assert len(out) <= 1, "one write at most came late"
+    assert ended.exit_code == (30 if out else 40)
+    assert "a write of it may have come after the takeover" in ended.message
+    assert {(e["node"], e["balancer"]) for e in ended.left_out} == out
+    assert ended.message.count("is on no node any more") == 1
+    assert {e["mend"] for e in ended.left_out} <= {"rollsafe ready n1"}, "recover finds no claim, and has nothing to do"
+
+
+def test_a_claim_that_is_on_no_node_any_more_is_lost_and_one_that_is_missing_somewhere_is_not() -> None:
+    plan = make_plan("ab")
+    look, story = scene(plan=plan)
+    look.claims.update(a=ClaimView(Ours.MISSING))
+    assert not getattr(decide(look, story), "lost", False)
+    look.claims.update(b=ClaimView(Ours.UNREAD))
+    assert not getattr(decide(look, story), "lost", False)
+    look.claims.update(b=ClaimView(Ours.MISSING))
+    assert getattr(decide(look, story), "lost", False)
