@@ -104,9 +104,9 @@ def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problem
         return  # a whole section is missing: nothing more can be said for sure
     more = Problems(problems.places, problems.home)
     check_fit(more, resolve(Context(more), written))
-    # Near a broken key only its own error counts: what else shows there may come of the pruning.
-    near = {path[:2] for path in broken}
-    problems.errors += [item for item in more.errors if item.path and item.path[:2] not in near]
+    # In the map of a broken key only its own error counts: what else shows there may come of the pruning.
+    maps = {path[:-1] or path for path in broken}
+    problems.errors += [e for e in more.errors if e.path and not any(e.path[: len(near)] == near for near in maps)]
 
 
 def _stand_in(data: Any, path: KeyPath, number: int, problems: Problems) -> None:

@@ -209,3 +209,11 @@ def test_many_nodes_are_a_warning(tmp_path: Path) -> None:
     more = "".join(f"  n{number}: 10.0.1.{number}\n" for number in range(30))
     warnings = load_inventory([write(tmp_path, SMALL.replace("balancers:", f"{more}balancers:"))]).warnings
     assert any("33 nodes" in warning for warning in warnings)
+
+
+def test_a_name_that_fits_nothing_is_told_beside_a_misspelt_key_of_the_same_service(tmp_path: Path) -> None:
+    text = SMALL.replace("{balancer: lb,", "{balancer: lbx, drain: {idel: required},", 1)
+    assert [line.partition(": ")[2] for line in problems_of(tmp_path, text)] == [
+        'services.scim.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?',
+        'services.scim.drain.idel: is not known here; did you mean "idle"?',
+    ]
