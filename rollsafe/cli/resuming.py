@@ -25,8 +25,9 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
         plan, records = _stored(conductor, run)
         ask_or_refuse(f"Go on with run {run} of {conductor.cluster.name}?", yes=yes)
     except (InvalidInput, JournalError) as error:
-        text = f"run {run} is not whole on this machine: {str(error).rstrip('.')}. From any machine: {conductor.mend}"
-        return conductor.refuse(Refused(text), "resume")
+        why = f"run {run} is not whole on this machine: {str(error).rstrip('.')}"
+        log = conductor.log(conductor.begin_anyhow())
+        return conductor.conduct(log, lambda s: session.cannot_resume(s, run, why))
     except Refused as error:
         return conductor.refuse(error, "resume")
     conductor.run = run

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollsafe.engine import preflight, takeover
+from rollsafe.engine import met, preflight, takeover
 from rollsafe.engine.claim import BEAT_EVERY_S, Blocked, ClaimKeeper, first_record
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.loop import Rollout, Setting
@@ -15,7 +15,7 @@ from rollsafe.errors import ClaimError, Refused, ShellError
 from rollsafe.model.claim import ClaimRecord, Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedNode
-from rollsafe.model.reading import AdminState, Found, IdentityReading, ProbeSummary, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Found, IdentityReading, ProbeSummary, SeatReading
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
@@ -100,25 +100,29 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     if not copies.of(run_id):
         raise Refused(f"run {run_id} has no claim on the cluster any more: it was ended or recovered; begin a new run")
     if not take_over:
-        _refuse_if_alive(session, copies, run_id, "resume")
-    _refuse_if_recovered(session, copies, run_id)
+        met.refuse_if_alive(session, copies, run_id, "resume")
+    why = _recovered_since(session, copies, run_id)
+    if why:
+        return met.dead(session, copies.highest(run_id), why)
     taken = takeover.take_over(session.world, session.clock, copies, run_id, session.who, session.holder)
     if taken.blocked:
-        raise Refused(f"resume needs every node's claim: {_told(taken.blocked)}. Or: {session.mend}")
+        why = f"resume needs every node's claim: {_told(taken.blocked)}"
+        return met.dead(session, takeover.read_copies(session.world).highest(run_id), why)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder}
     session.log.write("run.resumed", f"{session.who.who} goes on with run {run_id}", data=words)
     _settle_restart(session)
     return _roll(session, plan, taken.keeper)
 
 
-def _refuse_if_recovered(session: Session, copies: takeover.Copies, run_id: str) -> None:
+def _recovered_since(session: Session, copies: takeover.Copies, run_id: str) -> str:
     """Who took the claim over since may have written what this journal does not know of: then it is no guide."""
-    if max(copy.token.epoch for copy in copies.of(run_id).values()) > session.log.state.epoch:
-        who = copies.highest(run_id).who
-        raise Refused(
-            f"run {run_id} was taken over since, last by {who.who} from {who.host}, so that this machine's journal "
-            f"does not know all that was done. To put everything back: {session.mend}"
-        )
+    if max(copy.token.epoch for copy in copies.of(run_id).values()) <= session.log.state.epoch:
+        return ""
+    who = copies.highest(run_id).who
+    return (
+        f"run {run_id} was taken over since, last by {who.who} from {who.host}, so that this machine's journal "
+        f"does not know all that was done"
+    )
 
 
 def _settle_restart(session: Session) -> None:
@@ -146,6 +150,20 @@ def _identity(world: World, node: str) -> IdentityReading | None:
         return None
 
 
+def cannot_resume(session: Session, run_id: str, why: str) -> Ending:
+    """A run that this machine can't go on with: what it left out is told all the same."""
+    _started(session, "resume", [], None)
+    return _closing(session, lambda: _cannot_resume(session, run_id, why))
+
+
+def _cannot_resume(session: Session, run_id: str, why: str) -> Ending:
+    copies = takeover.read_copies(session.world)
+    if not copies.of(run_id):
+        return Ending("refused", 10, f"nothing was touched: {why}; its claim is gone meanwhile")
+    met.refuse_if_alive(session, copies, run_id, "resume")
+    return met.dead(session, copies.highest(run_id), why)
+
+
 def recover(session: Session, *, run_id: str | None, wait_s: float, take_over: bool = False) -> Ending:
     """Put back what an interrupted run left out, from any machine: the claim on the nodes tells what was found."""
     _started(session, "recover", [], None)
@@ -158,15 +176,31 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     if not runs:
         return _nothing_to_recover(copies, run_id, session)
     if not take_over:
-        _refuse_if_alive(session, copies, runs[0], "recover")
+        met.refuse_if_alive(session, copies, runs[0], "recover")
     taken = takeover.take_over(session.world, session.clock, copies, runs[0], session.who, session.holder)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
     text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
     ending = _roll(session, plan, taken.keeper, blocked=frozenset(taken.blocked))
-    more = f" There is another claim: rollsafe recover --run-id {runs[1]}" if len(runs) > 1 else ""
+    left = [r for r in runs[1:] if r not in others]
+    more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
+
+
+def _taken(session: Session, copies: takeover.Copies, run_id: str, others: Sequence[str]) -> takeover.Taken:
+    return takeover.take_over(session.world, session.clock, copies, run_id, session.who, session.holder, also=others)
+
+
+def _others(
+    session: Session, copies: takeover.Copies, run_id: str, command: str, *, take_over: bool
+) -> tuple[str, ...]:
+    """Other runs whose claims stand in the way, and which began no node: two dead runs must not block one another."""
+    others = copies.unbegun(run_id)
+    if not take_over:
+        for other in others:
+            _refuse_if_alive(session, copies, other, command)
+    return others
 
 
 def _nothing_to_recover(copies: takeover.Copies, run_id: str | None, session: Session) -> Ending:
@@ -228,9 +262,9 @@ def _claim(session: Session, now: Readings) -> ClaimKeeper | Ending:
         if blocked is None:
             return keeper
         if session.clock.at_s() >= deadline_s or session.orders.order:
-            ending = _met(session, blocked, now)
+            ending = met.met(session, blocked, now)
             return replace(ending, message=ending.message + _not_removed(session, keeper))
-        _tell_waiting(session, blocked.record, deadline_s - session.clock.at_s())
+        met.tell_waiting(session, blocked.record, deadline_s - session.clock.at_s())
         session.clock.sleep(LOCK_LOOK_EVERY_S)
 
 
@@ -251,53 +285,9 @@ def _look_for_claims(session: Session, now: Readings) -> Ending | None:
         node, record = next(iter(standing.items()))
         left_s = deadline_s - session.clock.at_s()
         if left_s <= 0 or session.orders.order:
-            return _met(session, Blocked(node, record), now)
-        _tell_waiting(session, record, left_s)
+            return met.met(session, Blocked(node, record), now)
+        met.tell_waiting(session, record, left_s)
         session.clock.sleep(LOCK_LOOK_EVERY_S)
-
-
-def _tell_waiting(session: Session, record: ClaimRecord, left_s: float) -> None:
-    """What a wait for another's claim waits for, what that run does, and the time left."""
-    who = record.who
-    goal = f"the end of run {record.token.run} of {who.who} from {who.host}"
-    seen = {"state": record.doing or "about to begin"}
-    words = {"step": "claim", "for": goal, "reading": seen, "left_s": round(max(left_s, 0.0), 1)}
-    session.log.write("step.waiting", f"waiting for {goal}, {max(left_s, 0.0):.0f} s left", data=words)
-
-
-def _met(session: Session, blocked: Blocked, now: Readings) -> Ending:
-    record = blocked.record
-    alive = takeover.lives(session.world, session.clock, record.token.run)
-    text = takeover.describe(record, alive=alive)
-    if alive:
-        wait = f"Wait for it (--wait-for-lock 30m), or look: {_look_command(session)}"
-        return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
-    newest = takeover.read_copies(session.world)
-    now = _read_again(session, now)
-    highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
-    left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(highest, now)]
-    if left:
-        names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
-        message = f"{names} is out of service by a dead run: {text}. To put it back: {session.mend}"
-        return Ending("node-out", 30, message, left_out=tuple(left))
-    return Ending("refused", 10, f"nothing was touched: {text}. To clear it: {session.mend}")
-
-
-def _look_command(session: Session) -> str:
-    """`rollsafe status` with the inventory that the mend names."""
-    return session.mend.replace("rollsafe recover", "rollsafe status", 1).removesuffix(" --yes")
-
-
-def _read_again(session: Session, now: Readings) -> Readings:
-    """What the balancers show now: the other run lived when `now` was read. What does not answer counts as it was."""
-    pools = preflight.read_pools(session.world, session.cluster)
-    return replace(now, pools={**pools, **{k: p for k, p in now.pools.items() if isinstance(pools.get(k), Unread)}})
-
-
-def _refuse_if_alive(session: Session, copies: takeover.Copies, run_id: str, command: str) -> None:
-    if takeover.lives(session.world, session.clock, run_id):
-        told = takeover.describe(copies.highest(run_id), alive=True)
-        raise Refused(f"{told}. To take it over all the same: rollsafe {command} --take-over")
 
 
 def _started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | None) -> None:

@@ -3,11 +3,19 @@
 import pytest
 
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.engine import session as sessions
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.orders import Orders
+from rollsafe.engine.runclock import RunClock
+from rollsafe.model.claim import Who
+from rollsafe.planner.outcome import Ending
 from rollsafe.rehearsal.faults import Crash, Fault, Way
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.miniature import shorten
 from rollsafe.rehearsal.sample import small_cluster
 from rollsafe.rehearsal.world import SimWorld
+
+WHO = Who("other", "elsewhere.example.com", 1, "2026-01-01T00:00:00Z")
 
 
 def second_run_meets_a_dying_one(*, then_hangs: bool) -> Ended:
@@ -85,3 +93,38 @@ def test_a_run_that_meets_a_living_one_is_told_what_to_type() -> None:
     sim.close()
     assert told[0].exit_code == 10
     assert told[0].message.endswith("Wait for it (--wait-for-lock 30m), or look: rollsafe status")
+
+
+def elsewhere(sim: SimWorld) -> Ending:
+    """`resume` on a machine that does not know the run."""
+    other = sim.operator("elsewhere")
+    world = sim.world(other)
+    clock = RunClock(world.clock)
+    log = RunLog("r2", clock, other, ())
+    made = sessions.Session(sim.cluster, world, clock, log, Orders(), WHO, "elsewhere", "rollsafe recover")
+    return sessions.cannot_resume(made, "r1", "run r1 is not whole on this machine")
+
+
+def test_a_resume_on_another_machine_names_what_the_dead_run_left_out() -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    first = sim.operator("first")
+    sim.timeline.at(1.4, lambda: setattr(first, "dead", True))
+    with pytest.raises(Crash):
+        engine("run", first, sim.world(first), "r1")
+    ended = elsewhere(sim)
+    assert ended.exit_code == 30
+    assert {entry["service"] for entry in ended.left_out} == {"scim", "web"}
+    assert ended.message.startswith("n1 is out of service by a dead run: run r1 is not whole on this machine")
+    assert ended.message.endswith("rollsafe recover")
+
+
+def test_a_resume_on_another_machine_is_refused_where_the_dead_run_left_nothing_out() -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    first = sim.operator("first")
+    first.hooks.append(lambda call: setattr(first, "dead", call.site.startswith("balancer.write")))
+    with pytest.raises(Crash):
+        engine("run", first, sim.world(first), "r1")
+    ended = elsewhere(sim)
+    assert (ended.exit_code, ended.left_out) == (10, ())

@@ -89,7 +89,7 @@ CLAIM_AND_JOURNAL = (
         "a resume that forgets what a recover left out, and removes the claim",
         "I8, I9",
         E + "session.py",
-        "    _refuse_if_recovered(session, copies, run_id)\n",
+        "    if why:\n        return met.dead(session, copies.highest(run_id), why)\n",
         "",
         f"{ENGINE}test_resume_refuses_a_journal_that_a_recover_has_overtaken",
     ),

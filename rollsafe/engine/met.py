@@ -1,0 +1,70 @@
+"""What a command says of another run whose claim it met: whose it is, whether it lives, what a dead one left out."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rollsafe.engine import preflight, takeover
+from rollsafe.engine.claim import Blocked
+from rollsafe.errors import Refused
+from rollsafe.model.claim import ClaimRecord
+from rollsafe.model.reading import Unread
+from rollsafe.planner.outcome import Ending
+from rollsafe.planner.readings import Readings
+
+if TYPE_CHECKING:
+    from rollsafe.engine.session import Session
+
+
+def tell_waiting(session: "Session", record: ClaimRecord, left_s: float) -> None:
+    """What a wait for another's claim waits for, what that run does, and the time left."""
+    who = record.who
+    goal = f"the end of run {record.token.run} of {who.who} from {who.host}"
+    seen = {"state": record.doing or "about to begin"}
+    words = {"step": "claim", "for": goal, "reading": seen, "left_s": round(max(left_s, 0.0), 1)}
+    session.log.write("step.waiting", f"waiting for {goal}, {max(left_s, 0.0):.0f} s left", data=words)
+
+
+def refuse_if_alive(session: "Session", copies: takeover.Copies, run_id: str, command: str) -> None:
+    """Raises Refused for a run whose beat goes on."""
+    if takeover.lives(session.world, session.clock, run_id):
+        told = takeover.describe(copies.highest(run_id), alive=True)
+        raise Refused(f"{told}. To take it over all the same: {_command(session, command)} --take-over")
+
+
+def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
+    """Another's claim stands in the way: 10, or 30 where a dead run left a node out."""
+    record = blocked.record
+    alive = takeover.lives(session.world, session.clock, record.token.run)
+    text = takeover.describe(record, alive=alive)
+    if alive:
+        wait = f"Wait for it (--wait-for-lock 30m), or look: {_command(session, 'status').removesuffix(' --yes')}"
+        return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
+    newest = takeover.read_copies(session.world)
+    highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
+    return dead(session, highest, text, now)
+
+
+def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | None = None) -> Ending:
+    """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more."""
+    now = _read_now(session, before)
+    left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(record, now)]
+    if left:
+        names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
+        message = f"{names} is out of service by a dead run: {why}. To put it back: {session.mend}"
+        return Ending("node-out", 30, message, left_out=tuple(left))
+    return Ending("refused", 10, f"nothing was touched: {why}. To clear it: {session.mend}")
+
+
+def _read_now(session: "Session", before: Readings | None) -> Readings:
+    """What the balancers show now. What does not answer counts as it was."""
+    pools = preflight.read_pools(session.world, session.cluster)
+    if before is None:
+        return Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={})
+    return replace(
+        before, pools={**pools, **{k: p for k, p in before.pools.items() if isinstance(pools.get(k), Unread)}}
+    )
+
+
+def _command(session: "Session", name: str) -> str:
+    """Another command with the inventory that the mend names."""
+    return session.mend.replace("rollsafe recover", f"rollsafe {name}", 1)
