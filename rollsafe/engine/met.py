@@ -40,6 +40,11 @@ def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
         wait = f"Wait for it (--wait-for-lock 30m), or look: {_command(session, 'status').removesuffix(' --yes')}"
         return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
     newest = takeover.read_copies(session.world)
+    if not newest.of(record.token.run) and not newest.unread:
+        who = f"{record.who.who} from {record.who.host} (run {record.token.run})"
+        return Ending(
+            "refused", 10, f"nothing was touched: the cluster was claimed by {who}, which has ended since. Start again"
+        )
     highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
     return dead(session, highest, text, now)
 

@@ -53,6 +53,26 @@ def test_all_that_a_run_took_out_before_it_died_is_named_though_it_lived_when_th
     assert {(entry["node"], entry["service"]) for entry in ended.left_out} == {("n1", "scim"), ("n1", "web")}
 
 
+@pytest.mark.parametrize("early_s", [0.1, 0.6, 1.2, 2.5])
+def test_a_run_that_ends_while_its_beat_is_watched_is_not_called_dead(early_s: float) -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    alone = sim.operator()
+    engine("run", alone, sim.world(alone), "r0")
+    takes_s = sim.timeline.now
+    sim, told = SimWorld(cluster), []
+    first, second = sim.operator("first"), sim.operator("second")
+
+    def meets_it() -> None:
+        sim.timeline.pass_time(takes_s - early_s)
+        told.append(engine("run", second, sim.world(second), "r2"))
+
+    sim.timeline.together([lambda: engine("run", first, sim.world(first), "r1"), meets_it])
+    sim.close()
+    assert told[0].exit_code == 10
+    assert "it lives" in told[0].message or told[0].message.endswith("which has ended since. Start again")
+
+
 def test_a_claim_that_could_be_neither_made_whole_nor_removed_is_told() -> None:
     cluster, steps = shorten(small_cluster(), EACH_NODE)
     sim, engine = SimWorld(cluster), Engine(cluster, steps)
