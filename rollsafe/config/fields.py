@@ -24,7 +24,8 @@ T = TypeVar("T")
 class Part(BaseModel):
     """A map of the inventory. Unknown keys are errors, and nothing is converted behind a person's back."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    # built when an inventory is read, as one whole: each part by itself would be built for nothing
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class _OneOrMany:
