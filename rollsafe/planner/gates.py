@@ -164,6 +164,10 @@ def _counterfactual(
         for m in plan.members
         if m.service == service.name and (m.balancer, m.endpoint, m.pool) == key and m.node != node
     ]
+    pool = now.pools.get(key)
+    if others and isinstance(pool, Unread):  # said once, not for every member
+        reason = f"{service.name} on {key[1]}, pool {key[2]}, can't be read: {pool.reason}"
+        return Verdict("min_ready", False, reason, remedy="see to it that the balancer answers")
     lacking = [why for m in others if (why := _not_serving(m, now))]
     serving = len(others) - len(lacking)
     wanted = service.min_ready.of(len(others), len(others) + 1)

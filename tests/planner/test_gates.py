@@ -143,6 +143,13 @@ def test_a_refusal_counts_and_names_who_lacks_why():
     assert no[0].remedy
 
 
+def test_an_endpoint_that_does_not_answer_is_told_once_and_not_as_nodes_that_are_missing():
+    look, _ = scene(lambda look, story: look.mute("scim", 1))
+    no = gates.refusals(gates.min_ready(look.plan, look.now(), "a"))
+    assert [v.reason for v in no] == ["scim on tcp://lb2:1, pool scim-pool, can't be read: refused"]
+    assert no[0].remedy == "see to it that the balancer answers"
+
+
 def test_a_pool_without_a_check_is_said_aloud():
     look, _ = scene(lambda look, story: look.set("b", "web", check=Check.NOT_CHECKED))
     warned = [v for v in gates.min_ready(look.plan, look.now(), "a") if v.warning]
