@@ -170,7 +170,7 @@ def ask_probes(world: World, clock: RunClock) -> None:
         for key in questions:
             sample = answers.get(key)
             if sample is None or not sample.good:
-                said = _said(sample) if sample is not None else "no answer within 60 s"
+                said = _said(sample) if sample is not None else "one gave no answer within 60 s"
                 raise Refused(
                     f"nothing was touched: before the run a probe must be good {PROBES_RUNNING} times running, "
                     f"and {said} (request {turn + 1})"
@@ -184,4 +184,4 @@ def _prober(probe: Probe) -> Callable[[], ProbeSample]:
 def _said(sample: ProbeSample) -> str:
     evidence = sample.evidence
     what = evidence.detail or (f"HTTP {evidence.status}" if evidence.status is not None else "no answer")
-    return f"{sample.name} was not: {what} {evidence.excerpt}".strip()
+    return f"the {sample.service} probe {sample.name} was not: {what} {evidence.excerpt}".strip()
