@@ -21,6 +21,7 @@ REUSE_S = 1.0
 PUT_BACK_REUSE_S = 3.0  # a look that waits for a silent node's answer is so old; nothing waits for that node twice
 QUICK_FAILURE_S = 2.0  # what failed so soon was refused or cut; what hangs would hang again
 AGAIN_AFTER_S = 1.0
+GONE = "there is no claim any more"
 CHANGE_WITHIN_S = 15.0  # a change waits for the node's lock, and an SSH connection may have to be made anew
 
 
@@ -83,14 +84,15 @@ class ClaimKeeper:
             if blocked is not None:
                 self.not_removed = self._remove_all()
                 return blocked
-        self._keep({node: Seen(ClaimView(Ours.OURS), self._clock.at_s()) for node in self.tokens})
         return None
 
     def _make_on(self, node: str) -> Blocked | None:
         file = self._world.claims[node]
         for _ in range(3):  # a claim may vanish, or be marked done, between two looks
             self.tokens[node] = self.record.token
+            asked_s = self._clock.at_s()  # ours from then on; this process may stand still before it makes the next one
             if self._created(node):
+                self._keep({node: Seen(ClaimView(Ours.OURS), asked_s)})
                 return None
             del self.tokens[node]
             there = file.read()
@@ -129,7 +131,13 @@ class ClaimKeeper:
         return self._remove_all()
 
     def _mark_done(self) -> None:
-        self.change(done=True, released=True, node_in_hand=None, doing="done")
+        """Raises ClaimError. A copy that is gone is done with, as long as there is another that says so."""
+        failed = self._change(done=True, released=True, node_in_hand=None, doing="done")
+        gone = [node for node, problem in failed.items() if problem == GONE]
+        if len(gone) < len(self.tokens):
+            for node in gone:
+                del self.tokens[node], failed[node]
+        _raise_failed(failed)
 
     def release(self, doing: str) -> None:
         """Leave the claims for `recover`, and say that this holder does nothing more. Best effort."""
@@ -153,6 +161,10 @@ class ClaimKeeper:
 
     def change(self, **fields: Any) -> None:
         """A higher revision with these fields, on every node of ours. Raises ClaimError naming those that failed."""
+        _raise_failed(self._change(**fields))
+
+    def _change(self, **fields: Any) -> dict[str, str]:
+        """Those that failed, each with the reason."""
         with self._lock:
             revision = max((t.revision for t in self.tokens.values()), default=0) + 1
             record = replace(self.record, token=replace(self.record.token, revision=revision), **fields)
@@ -160,13 +172,8 @@ class ClaimKeeper:
         nodes = sorted(self.tokens)
         keys = {node: ("change", node, revision) for node in nodes}  # an earlier one's late answer is not this one's
         answers = self._world.gather({keys[n]: self._swapper(n, record) for n in nodes}, CHANGE_WITHIN_S)
-        failed = []
-        for node in nodes:
-            problem = answers.get(keys[node], f"no answer within {CHANGE_WITHIN_S:.0f} s")
-            if problem:
-                failed.append(f"{node}: {problem}")
-        if failed:
-            raise ClaimError("the claim could not be changed on " + "; ".join(failed))
+        late = f"no answer within {CHANGE_WITHIN_S:.0f} s"
+        return {node: problem for node in nodes if (problem := answers.get(keys[node], late))}
 
     def _swapper(self, node: str, record: ClaimRecord) -> Callable[[], str]:
         def swap() -> str:
@@ -190,7 +197,7 @@ class ClaimKeeper:
         if not swapped:
             there = file.read()
             if there is None:
-                return "there is no claim any more"
+                return GONE
             if not self._is_ours(there.token):
                 return f"the claim is {_describe(there)}"
             self.tokens[node] = there.token
@@ -349,6 +356,12 @@ def with_entry(record: ClaimRecord, node: str, members: tuple[FoundMember, ...])
     """The entries with one more node. Those that are back keep what they were found to be, and nothing to undo."""
     closed = {n: tuple(replace(m, wrote=()) for m in entry) for n, entry in record.entries.items()}
     return {**closed, node: members}
+
+
+def _raise_failed(failed: Mapping[str, str]) -> None:
+    if failed:
+        told = "; ".join(f"{node}: {problem}" for node, problem in failed.items())
+        raise ClaimError(f"the claim could not be changed on {told}")
 
 
 def _describe(there: ClaimRecord) -> str:

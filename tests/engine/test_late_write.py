@@ -18,13 +18,13 @@ def engine_and_world() -> tuple[Engine, SimWorld]:
     return Engine(cluster, steps, ("n1",)), SimWorld(cluster)
 
 
-def writes() -> list[tuple[int, str]]:
-    """(call, site) of each balancer write of a run in which nothing goes wrong."""
+def calls(of: str) -> list[tuple[int, str]]:
+    """(call, site) of each such call of a run in which nothing goes wrong."""
     engine, sim = engine_and_world()
     operator = sim.operator()
     operator.trace = True
     assert engine("run", operator, sim.world(operator), "r").exit_code == 0
-    return [(call.index, call.site) for call in operator.log if "balancer.write" in call.site]
+    return [(call.index, call.site) for call in operator.log if of in call.site]
 
 
 def woken_after_recover(call: int) -> tuple[SimWorld, Ended]:
@@ -48,7 +48,7 @@ def woken_after_recover(call: int) -> tuple[SimWorld, Ended]:
     return sim, told["run"]
 
 
-@pytest.mark.parametrize(("call", "site"), writes())
+@pytest.mark.parametrize(("call", "site"), calls("balancer.write"))
 def test_a_write_that_comes_after_all_is_over_is_named_with_the_command_that_undoes_it(call: int, site: str) -> None:
     sim, ended = woken_after_recover(call)
     out = {(s.node.name, e.balancer) for e in sim.endpoints.values() for s in e.seats() if s.admin.out}
@@ -59,6 +59,16 @@ def test_a_write_that_comes_after_all_is_over_is_named_with_the_command_that_und
     assert {(e["node"], e["balancer"]) for e in ended.left_out} == out
     assert ended.message.count("is on no node any more") == 1
     assert {e["mend"] for e in ended.left_out} <= {"rollsafe ready n1"}, "recover finds no claim, and has nothing to do"
+
+
+def test_a_run_that_stood_still_while_it_made_its_claims_touches_nothing_and_leaves_none() -> None:
+    (_, _), (second, _) = calls("claim.create")
+    sim, ended = woken_after_recover(second)
+    nodes = {name: node.claim for name, node in sim.nodes.items()}
+    sim.close()
+    assert ended.exit_code == 20, ended.message
+    assert "n1: missing" in ended.message
+    assert nodes == {"n1": None, "n2": None}
 
 
 def test_a_claim_that_is_on_no_node_any_more_is_lost_and_one_that_is_missing_somewhere_is_not() -> None:
