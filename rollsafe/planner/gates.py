@@ -23,7 +23,7 @@ def before_begin(plan: Plan, state: RunState, now: Readings, node: str) -> tuple
     return (
         claims(plan, now),
         windows(plan, now, node),
-        budget(now),
+        budget(plan, now),
         peers(plan, state, now),
         readable(plan, now, node),
         *min_ready(plan, now, node),
@@ -40,7 +40,7 @@ def before_stop(plan: Plan, state: RunState, now: Readings, node: str, at_s: flo
     return (
         fresh(now, at_s),
         claims(plan, now, at_s),
-        budget(now),
+        budget(plan, now),
         peers(plan, state, now),
         out_everywhere(plan, state, now, node),
         *min_ready(plan, now, node),
@@ -85,9 +85,11 @@ def whole_run(plan: Plan, now: Readings, node: str) -> Verdict:
     return alone if verdict.allowed else verdict
 
 
-def budget(now: Readings) -> Verdict:
-    """The probes' budget is unspent."""
-    return Verdict("budget", now.budget.level is Level.FINE, now.budget.reason)
+def budget(plan: Plan, now: Readings) -> Verdict:
+    """The probes' budget is unspent, or an outage was asked for: then it is measured and told, and stops nothing."""
+    fine = now.budget.level is Level.FINE
+    told = "" if fine or not plan.accept_outage else "; --accept-outage: an outage was accepted"
+    return Verdict("budget", fine or plan.accept_outage, now.budget.reason + told)
 
 
 def peers(plan: Plan, state: RunState, now: Readings) -> Verdict:

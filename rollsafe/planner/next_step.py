@@ -29,7 +29,7 @@ def next_step(plan: Plan, state: RunState, now: Readings, at_s: float) -> Decisi
     if state.finished:
         return Finished()
     if state.halt is None or not state.halt.lost:
-        halt = _reason_to_halt(now)
+        halt = _reason_to_halt(plan, now)
         if halt is not None and (state.halt is None or halt.lost):
             return halt
     if state.hand is None:
@@ -37,7 +37,7 @@ def next_step(plan: Plan, state: RunState, now: Readings, at_s: float) -> Decisi
     return _in_hand(plan, state, state.hand, now, at_s)
 
 
-def _reason_to_halt(now: Readings) -> HaltRun | None:
+def _reason_to_halt(plan: Plan, now: Readings) -> HaltRun | None:
     taken = [f"{node}: {view.detail}" for node, view in now.claims.items() if view.ours is Ours.OTHER]
     if taken:
         return HaltRun("the claim was taken over: " + "; ".join(taken), lost=True)
@@ -45,7 +45,7 @@ def _reason_to_halt(now: Readings) -> HaltRun | None:
         return HaltRun("the claim is on no node any more: it was taken over and ended, or removed", lost=True)
     if now.order is not Order.NONE:
         return HaltRun(ORDERS[now.order])
-    if now.budget.level is Level.STOP:
+    if now.budget.level is Level.STOP and not plan.accept_outage:
         return HaltRun(f"the probe's budget is spent: {now.budget.reason}")
     return None
 

@@ -135,6 +135,14 @@ def test_an_outage_is_allowed_only_when_it_was_asked_for():
     assert not gates.refusals(gates.min_ready(look.plan, look.now(), "a"))
 
 
+def test_an_outage_that_was_asked_for_spends_no_budget():
+    spent = Budget(Level.STOP, "an outage of 40 s")
+    for asked, expected in ((False, HaltRun), (True, RestartNode)):
+        look, story = scene(lambda look, story: story.drained(), plan=make_plan(accept_outage=asked))
+        look.budget = spent
+        assert isinstance(decide(look, story), expected)
+
+
 def test_a_refusal_counts_and_names_who_lacks_why():
     look, _ = scene(lambda look, story: look.set("b", "scim", 1, admin=DRAIN))
     no = gates.refusals(gates.min_ready(look.plan, look.now(), "a"))
