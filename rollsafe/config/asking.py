@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from rollsafe.config.context import Context
 from rollsafe.config.inventory import Service
 from rollsafe.config.parts import Answer, Health, Probe
-from rollsafe.config.presets import BUDGETS, DEFAULT_BUDGET, SCIM_PATH, Product
+from rollsafe.config.presets import BUDGETS, DEFAULT_BUDGET, SCIM_PATH, Budget, Product
 from rollsafe.config.problems import KeyPath
 from rollsafe.config.reaching import SshWords, http_url, via
 from rollsafe.model.cluster import Node
@@ -194,8 +194,8 @@ def _probe(
         token=token or (asked.token if asked is not None else None),
         interval_s=probe.interval or 5.0,
         timeout_s=probe.timeout or 10.0,
-        max_outage_s=probe.max_outage or limits.max_outage_s,
-        hold_outage_s=limits.hold_outage_s if probe.hold_outage is None else probe.hold_outage,
+        max_outage_s=(max_outage_s := probe.max_outage or limits.max_outage_s),
+        hold_outage_s=_hold_s(limits, max_outage_s) if probe.hold_outage is None else probe.hold_outage,
         max_failures=probe.max_failures or limits.max_failures,
         max_failures_in_a_row=probe.max_failures_in_a_row or limits.max_failures_in_a_row,
         max_rejections=limits.max_rejections if probe.max_rejections is None else probe.max_rejections,
@@ -205,7 +205,7 @@ def _probe(
         proxy=_proxy(context, path, probe),
         node_header=probe.node_header,
     )
-    _check_limits(context, path, probe, made)
+    _check_limits(context, path, made)
     return [made]
 
 
@@ -218,10 +218,15 @@ def _proxy(context: Context, path: KeyPath, probe: Probe) -> str | None:
     return context.attempt((*path, "proxy"), lambda: http_url(text))
 
 
-def _check_limits(context: Context, path: KeyPath, probe: Probe, made: ProbeSettings) -> None:
+def _hold_s(limits: Budget, max_outage_s: float) -> float | None:
+    """The preset's soft limit, which is no longer than a hard one that the inventory names."""
+    return None if limits.hold_outage_s is None else min(limits.hold_outage_s, max_outage_s)
+
+
+def _check_limits(context: Context, path: KeyPath, made: ProbeSettings) -> None:
     if made.hold_outage_s is not None and made.hold_outage_s > made.max_outage_s:
-        key = "hold_outage" if probe.hold_outage is not None else "max_outage"
-        context.problems.error((*path, key), "hold_outage must not be longer than max_outage: hold comes before stop")
+        told = "hold_outage must not be longer than max_outage: hold comes before stop"
+        context.problems.error((*path, "hold_outage"), told)
     if made.interval_s > made.max_outage_s:
         context.problems.warn((*path, "interval"), "is longer than max_outage: one failed probe stops the run")
 

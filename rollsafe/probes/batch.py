@@ -1,7 +1,7 @@
 """Samples on their way to the journal: now and then one small summary for each probe, from which a report is drawn.
 
-Bounded: however fast a probe asks, a batch of 15 s holds at most 40 good and 40 failed points, and its counts count
-them all.
+Bounded: however fast a probe asks, a batch of 15 s holds at most 40 good and 300 failed points, and its counts count
+them all. Up to 10 Hz each failed probe has a point of its own.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from rollsafe.model.settings import ProbeSettings
 
 EVERY_S = 15.0
 MOST_POINTS = 40
+FAILED_S = 0.05  # the shortest moment that has a failed point: half the interval at 10 Hz, for a rhythm is never exact
 MOST_NODES = 50  # names that a response header told
 SILENT_TURNS = 3  # a rhythm that missed so many turns (and a second) was broken
 SILENT_S = 1.0
@@ -54,7 +55,7 @@ class Batch:
         self._spell(sent_s)
         if not sample.good:
             self._failed += 1
-            self._failed_at.setdefault(moment, sent_s)
+            self._failed_at.setdefault(int(sent_s / max(self.settings.interval_s / 2, FAILED_S)), sent_s)
         elif moment not in self._good or sample.latency_s > self._good[moment][1]:
             self._good[moment] = (sent_s, sample.latency_s)
         if sample.node and (sample.node in self._nodes or len(self._nodes) < MOST_NODES):

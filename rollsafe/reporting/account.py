@@ -29,6 +29,11 @@ _VERDICTS = {
     "defect": "A defect of rollsafe, before its first write.",
     "": "This run has no end on record: its process was killed, or it still goes on. Treat its state as unknown.",
 }
+_DONE = {  # of the commands that restart nothing
+    "recover": "Everything is as it was found.",
+    "drain": "The node is drained and out of service, because somebody said so.",
+    "ready": "The node is healthy, and in service on every endpoint.",
+}
 
 
 @dataclass(slots=True)
@@ -109,7 +114,7 @@ class Write:
     service: str
     endpoint: str
     member: str
-    found: str
+    found: str  # the state in which the run found it
     to: str
     why: str
     outcome: str = "in doubt"  # until its outcome is on record
@@ -249,7 +254,27 @@ class Account:
     @property
     def verdict(self) -> str:
         """The run's meaning in a sentence."""
+        if self.outcome == "done" and self.mode in _DONE:
+            return _DONE[self.mode]
         return _VERDICTS.get(self.outcome, f"The run ended: {self.outcome}.")
+
+    @property
+    def said(self) -> list[str]:
+        """The verdict, and what the run itself said at its end; of a run that is done, its own sentence is enough."""
+        message = self.message
+        if message.split(" ", 1)[0] not in self.nodes:  # a node's name is written as it is
+            message = message[:1].upper() + message[1:]
+        if self.outcome == "done":
+            return [message or self.verdict]
+        if self.refusals:
+            return [self.verdict]
+        return [self.verdict] + [message] * (message not in ("", self.verdict))
+
+    @property
+    def refusals(self) -> list[Gate]:
+        """The gates that refused a run, where its own sentence is made of them alone: a list reads better than it."""
+        closed = [gate for gate in self.gates if not gate.allowed] if self.outcome == "refused" else []
+        return closed if len(closed) > 1 and all(gate.reason in self.message for gate in closed) else []
 
     @property
     def finished(self) -> bool:

@@ -91,7 +91,9 @@ class Fold:
         self._node(record).outcome = ""
 
     def step_started(self, record: Record) -> None:
-        self._open(record, text(record.data, "step"))
+        step = text(record.data, "step")
+        if step != "maint":  # the second half of a drain, which ends both
+            self._open(record, step)
 
     def restart_intent(self, record: Record) -> None:
         self._open(record, "restart")
@@ -108,13 +110,12 @@ class Fold:
     def step_finished(self, record: Record) -> None:
         step = text(record.data, "step")
         self._close(record, step, text(record.data, "outcome") or "done")
+        self._active(record, record.data)
+        if number(record.data, "cut"):
+            self._note(record)
 
     def step_waiting(self, record: Record) -> None:
-        seen = record.data.get("reading")
-        active = number(seen, "active") if isinstance(seen, Mapping) else None
-        if active is not None and record.node:
-            key = (clean(record.node), clean(record.service or ""))
-            self.account.active.setdefault(key, Curve(most=240)).add(self.now_s, active)
+        self._active(record, record.data.get("reading"))
 
     def node_finished(self, record: Record) -> None:
         node = self._node(record)
@@ -142,7 +143,7 @@ class Fold:
             clean(record.service or ""),
             clean(record.endpoint or record.balancer or ""),
             seat(record).split(" on ")[0],
-            state(data.get("from", data.get("found"))),
+            state(data.get("found")),
             state(data.get("to")),
             text(data, "why") or clean(record.message),
         )
@@ -157,7 +158,7 @@ class Fold:
         self._note(record)
 
     def probe_failed(self, record: Record) -> None:
-        probe = f"{clean(record.service or '')} {text(record.data, 'probe')}".strip()
+        probe = _probe(record.service, record.data)
         detail = text(record.data, "detail") or clean(record.message)
         status = number(record.data, "status")
         outage = self._open_outages.get(probe)
@@ -171,7 +172,7 @@ class Fold:
             self.account.outages.append(outage)
 
     def probe_recovered(self, record: Record) -> None:
-        probe = f"{clean(record.service or '')} {text(record.data, 'probe')}".strip()
+        probe = _probe(record.service, record.data)
         outage = self._open_outages.pop(probe, None)
         if outage is not None:
             lasted_s = number(record.data, "outage_s")
@@ -179,7 +180,7 @@ class Fold:
 
     def probe_samples(self, record: Record) -> None:
         for one in record.data["probes"]:
-            probe = f"{text(one, 'service')} {text(one, 'probe')}".strip()
+            probe = _probe(one["service"], one)
             view = self.account.views.setdefault(probe, ProbeView(text(one, "service")))
             view.interval_s = number(one, "interval_s") or view.interval_s
             view.probes += int(number(one, "probes") or 0)
@@ -240,6 +241,12 @@ class Fold:
             span.end_s, span.outcome = self.now_s, outcome
             span.message = clean(record.message)
 
+    def _active(self, record: Record, seen: object) -> None:
+        active = number(seen, "active") if isinstance(seen, Mapping) else None
+        if active is not None and record.node:
+            key = (clean(record.node), clean(record.service or ""))
+            self.account.active.setdefault(key, Curve(most=240)).add(self.now_s, active)
+
     def _write_outcome(self, record: Record, outcome: str) -> None:
         write = self._open_writes.pop(_seat_key(record), None)
         if write is not None:
@@ -249,6 +256,12 @@ class Fold:
     def _note(self, record: Record) -> None:
         if len(self.account.notes) < MOST_NOTES:
             self.account.notes.append(Note(self.now_s, record.type, sentence(record)))
+
+
+def _probe(service: str | None, data: Mapping[str, Any]) -> str:
+    """What a probe is called: `scim entra`; one that is called like its service has that name alone."""
+    parts = dict.fromkeys([clean(service or ""), text(data, "probe")])
+    return " ".join(part for part in parts if part)
 
 
 def _seat_key(record: Record) -> tuple[str, ...]:

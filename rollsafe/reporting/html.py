@@ -1,6 +1,7 @@
 """The account as one HTML file that needs no network and no script: for the change manager, and for print."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -8,12 +9,13 @@ from typing import Any, TypeVar
 from jinja2 import Environment, StrictUndefined, Template
 
 from rollsafe.reporting.account import PHASES, Account, Gate, Write
-from rollsafe.reporting.closing import service_words
+from rollsafe.reporting.closing import percent, service_words
 from rollsafe.reporting.sentences import mode_words
-from rollsafe.reporting.timeline import latency, sessions, timeline
-from rollsafe.reporting.words import clock_face, took
+from rollsafe.reporting.timeline import latency, sessions, span, timeline
+from rollsafe.reporting.words import clock_face, moment, number, took
 
 MOST_ROWS = 400  # of one table; the journal has them all
+MOST_TILES = 6
 
 Row = TypeVar("Row")
 
@@ -25,6 +27,7 @@ def html(account: Account) -> str:
     return _template().render(
         account=account,
         tone=_tone(account),
+        tiles=tiles(account),
         mode=mode_words(account.mode),
         phases=PHASES,
         timeline=timeline(account),
@@ -36,6 +39,40 @@ def html(account: Account) -> str:
         writes_left=writes_left,
         thousands=len(account.nodes) > MOST_ROWS,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number that a reader looks for first."""
+
+    name: str
+    value: str
+    note: str = ""
+    tone: str = ""  # good, bad, or nothing
+
+
+def tiles(account: Account) -> list[Tile]:
+    """The run in a few numbers."""
+    nodes = list(account.nodes.values())
+    done = sum(node.restarted for node in nodes)
+    out = max(nodes, key=lambda node: node.out_of_service_s or 0.0, default=None)
+    found = []
+    if nodes and account.mode in ("run", "resume", "restart", ""):
+        found.append(Tile("Restarted", f"{done} of {len(nodes)}", "nodes", "good" if done == len(nodes) else "bad"))
+    found += [_reached(name, one) for name, one in list(account.probes.items())[:MOST_TILES] if number(one, "probes")]
+    if out is not None and out.out_of_service_s:
+        found.append(Tile("Longest out of service", took(out.out_of_service_s), out.name))
+    expected = f"expected {took(account.estimate_s)}" if account.estimate_s else ""
+    return [*found, Tile("Took", took(account.duration_s), expected)]
+
+
+def _reached(name: str, one: Mapping[str, Any]) -> Tile:
+    """How reachable a service was."""
+    failed, share = number(one, "failed") or 0.0, number(one, "availability")
+    note = f"{number(one, 'probes') or 0:.0f} probes, " + (
+        f"{failed:.0f} failed, longest outage {took(number(one, 'longest_outage_s'))}" if failed else "none failed"
+    )
+    return Tile(f"{name} reachable", percent(share) if share is not None else "?", note, "bad" if failed else "good")
 
 
 def _tone(account: Account) -> str:
@@ -58,7 +95,7 @@ def _gate_times(gate: Gate) -> str:
 
 
 def _write_words(write: Write) -> str:
-    return write.outcome + (f" in {took(write.took_s)}" if write.took_s is not None else "")
+    return write.outcome + (f" in {span(write.took_s)}" if write.took_s is not None else "")
 
 
 @cache
@@ -67,6 +104,7 @@ def _template() -> Template:
     filters: dict[str, Any] = {
         "took": took,
         "clock": clock_face,
+        "moment": moment,
         "seen": service_words,
         "gate_times": _gate_times,
         "write_words": _write_words,

@@ -5,7 +5,7 @@ import re
 from rollsafe.reporting.account import Account
 from rollsafe.reporting.closing import service_words
 from rollsafe.reporting.sentences import mode_words
-from rollsafe.reporting.words import clock_face, took
+from rollsafe.reporting.words import clock_face, moment, took
 
 MOST_ROWS = 200
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
@@ -43,7 +43,7 @@ def _head(account: Account) -> str:
     code = "" if account.exit_code is None else f" (exit {account.exit_code})"
     facts = [
         ("Run", account.run),
-        ("Started", account.started),
+        ("Started", moment(account.started)),
         ("Took", took(account.duration_s)),
         ("By", "@".join(part for part in (account.who, account.host) if part)),
         ("Reason", account.reason),
@@ -54,8 +54,7 @@ def _head(account: Account) -> str:
     lines = [
         title,
         "",
-        _safe(account.verdict),
-        *(["", _safe(account.message)] if account.message and account.message != account.verdict else []),
+        "\n\n".join(_safe(one) for one in account.said),
         "",
         *[f"- {name}: {_safe(value)}" for name, value in facts if value],
     ]
@@ -122,14 +121,15 @@ def _writes(account: Account) -> str:
             _safe(w.node),
             _safe(w.service),
             _safe(w.endpoint),
-            _safe(f"{w.found} → {w.to}"),
+            _safe(w.to),
+            _safe(w.found),
             w.outcome,
         ]
         for w in account.writes
     ]
     if not rows:
         return "No write was made to any balancer."
-    table = _table(["At", "Node", "Service", "Endpoint", "Write", "Outcome"], rows)
+    table = _table(["At", "Node", "Service", "Endpoint", "Set to", "Found as", "Outcome"], rows)
     return f"<details><summary>{len(rows)} writes to the balancers</summary>\n\n{table}\n\n</details>"
 
 

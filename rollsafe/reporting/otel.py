@@ -48,8 +48,13 @@ class Tracer:
                 self._run.set_attribute("rollsafe.nodes", list(names(data, "nodes")))
             case "node.started":
                 self._nodes[node] = self._begin(f"node {node}", self._run, record)
-            case "step.started":
+            case "step.started" if step[2] != "maint":  # the second half of a drain, which ends both
                 self._steps[step] = self._begin(step[2], self._nodes.get(node, self._run), record)
+            case "restart.intent":
+                self._steps[node, "", "restart"] = self._begin("restart", self._nodes.get(node, self._run), record)
+            case "restart.done" | "restart.failed":
+                self._finish(self._steps.pop((node, "", "restart"), None), record)
+                self._event(record)
             case "step.finished":
                 self._finish(self._steps.pop(step, None), record)
             case "node.finished":
@@ -59,7 +64,7 @@ class Tracer:
             case "run.finished":
                 self._finish(self._run, record)
                 self._run = None
-            case "probe.failed" | "probe.recovered" | "write.done" | "write.failed" | "restart.done" | "signal":
+            case "step.started" | "probe.failed" | "probe.recovered" | "write.done" | "write.failed" | "signal":
                 self._event(record)
 
     def _begin(self, name: str, parent: Any, record: Record, **more: str) -> Any:

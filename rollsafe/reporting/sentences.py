@@ -1,6 +1,6 @@
 """Each record as one sentence for people. Shared by the plain lines, the live view and the notifications."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from rollsafe.model.record import Record
 from rollsafe.reporting.words import clean, names, number, place, reading, seat, state, text, took
@@ -187,21 +187,13 @@ def _node_finished(record: Record) -> str:
     words = text(data, "outcome") or "finished"
     words += f", out of service for {took(out)}" if out is not None else ""
     why = _why(record, f"{record.node}: {text(data, 'outcome')}") if not good(record) else ""
-    return _at(record, words + phases_words(data.get("phases")) + why)
+    return _at(record, words + why)
 
 
 def _why(record: Record, said: str) -> str:
     """The record's own message, where it says more than we just said."""
     message = clean(record.message)
     return f". {message}" if message and message != said else ""
-
-
-def phases_words(phases: object) -> str:
-    """` (drain 4.0 s, restart 12 s …)`, or nothing."""
-    if not isinstance(phases, Mapping):
-        return ""
-    parts = [f"{str(key).removesuffix('_s')} {took(number(phases, key))}" for key in phases if number(phases, key)]
-    return f" ({clean(', '.join(parts))})" if parts else ""
 
 
 def _run_finished(record: Record) -> str:

@@ -1,5 +1,6 @@
 """The geometry of the report's drawings: seconds and values become numbers for SVG. Bounded for any run."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,28 +16,34 @@ MOST_ROWS = 40  # with more nodes, neighbours share a row: they are restarted on
 BUCKETS = 500  # points of one curve: more than a screen shows
 MOST_CURVES = 150
 MOST_LEGEND = 40
+MOST_BANDS = 200
+LETTER = 6.6  # width of one, of a bar's label
+PLOT_TOP, PLOT_HEIGHT = 20.0, 150.0  # of a curve
 
 _NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
 
 @dataclass(slots=True)
 class Bar:
-    """One rectangle. `kind` is its colour's name; `words` tell it to those who see no colour."""
+    """One rectangle. `kind` is its colour's name, `words` tell it to those who see none; `label` is written in it."""
 
     kind: str
     x: float
     width: float
     words: str = ""
+    label: str = ""
+    inset: float = 0.0  # how much lower than its row it is, above and below
 
 
 @dataclass(slots=True)
 class Row:
-    """One node, or one probe."""
+    """One node, or one probe. `name` may be cut short; `whole` is not."""
 
     name: str
     y: float
     height: float
     bars: list[Bar] = field(default_factory=list)
+    whole: str = ""
 
 
 @dataclass(slots=True)
@@ -50,13 +57,14 @@ class Line:
 
 @dataclass(slots=True)
 class Drawing:
-    """One SVG. Ticks are (x, text); `top` is the value at the top edge, in words."""
+    """One SVG. Ticks are (x, text), `levels` (y, text); `bands` are outages, drawn over all rows."""
 
     height: float
     ticks: list[tuple[float, str]]
     rows: list[Row] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
-    top: str = ""
+    levels: list[tuple[float, str]] = field(default_factory=list)
+    bands: list[Bar] = field(default_factory=list)
     split_y: float | None = None
     legend: list[tuple[str, str]] = field(default_factory=list)  # (kind, what it stands for)
 
@@ -71,14 +79,16 @@ def timeline(account: Account) -> Drawing:
     for first in range(0, len(nodes), shared):
         lane = nodes[first : first + shared]
         bars = [bar for node in lane for bar in _node_bars(node, account, scale)]
-        rows.append(Row(_lane_name(lane), y, height, bars))
+        whole = lane[0].name if len(lane) == 1 else f"{lane[0].name} to {lane[-1].name}"
+        rows.append(Row(_lane_name(lane), y, height, bars, whole))
         y += height + 4
     split_y = y + 4
     y += 12
     for probe in _probes(account):
-        rows.append(Row(probe, y, 18.0, _probe_bars(account, probe, scale)))
+        rows.append(Row(_short(probe), y, 18.0, _probe_bars(account, probe, scale), probe))
         y += 24
-    return Drawing(round(y + 6, 1), scale.ticks(), rows, split_y=split_y)
+    bands = [_outage_bar(outage, account, scale) for outage in account.outages[:MOST_BANDS]]
+    return Drawing(round(y + 6, 1), scale.ticks(), rows, bands=bands, split_y=split_y)
 
 
 def sessions(account: Account) -> Drawing | None:
@@ -87,17 +97,18 @@ def sessions(account: Account) -> Drawing | None:
     if not curves:
         return None
     scale = _Scale(account.span_s)
-    most = max(1.0, *(value for _, points in curves for _, value in points))
+    most = _nice(max(2.0, *(value for _, points in curves for _, value in points)))
     lines = [
         Line(
             f"s{account.services.index(service) % 4 if service in account.services else 0}",
-            scale.curve(points, most, 150),
+            scale.curve(points, most),
             f"{service or 'all services'} of {node}: {points[0][1]:.0f} falling to {points[-1][1]:.0f}",
         )
         for (node, service), points in curves
     ]
     legend = [(f"s{index % 4}", service) for index, service in enumerate(account.services)]
-    return Drawing(180, scale.ticks(), lines=lines, top=f"{most:.0f}", legend=legend)
+    levels = _levels([f"{most:.0f}", f"{most / 2:g}", "0"])
+    return Drawing(180, scale.ticks(), lines=lines, levels=levels, legend=legend)
 
 
 def latency(account: Account) -> Drawing | None:
@@ -107,14 +118,30 @@ def latency(account: Account) -> Drawing | None:
     if not curves:
         return None
     scale = _Scale(account.span_s)
-    most = max(0.001, *(value for _, points in curves for _, value in points))
+    most = _nice(max(0.002, *(value for _, points in curves for _, value in points)))
     lines = [
-        Line(f"s{index % 4}", scale.curve(points, most, 150), f"{probe}: at most {max(v for _, v in points):.3f} s")
+        Line(f"s{index % 4}", scale.curve(points, most), f"{probe}: at most {span(max(v for _, v in points))}")
         for index, (probe, points) in enumerate(curves)
     ]
     legend = [(f"s{index % 4}", probe) for index, (probe, _) in enumerate(curves)][:MOST_LEGEND]
-    top = f"{most:.3f} s" if most < 1 else took(most)
-    return Drawing(180, scale.ticks(), lines=lines, top=top, legend=legend)
+    levels = _levels([span(most), span(most / 2), "0"])
+    return Drawing(180, scale.ticks(), lines=lines, levels=levels, legend=legend)
+
+
+def _levels(words: Sequence[str]) -> list[tuple[float, str]]:
+    """Texts from the top of a curve's plot to its foot."""
+    return [(PLOT_TOP + PLOT_HEIGHT * step / (len(words) - 1), text) for step, text in enumerate(words)]
+
+
+def _nice(value: float) -> float:
+    """The next of 1, 2, 4, 10, 20 …: it and its half are round numbers."""
+    power: float = 10 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 10) if step * power >= value * 0.999)
+
+
+def span(seconds: float) -> str:
+    """A short length of time: `12 ms`, `1.2 s`."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else took(seconds)
 
 
 class _Scale:
@@ -130,22 +157,28 @@ class _Scale:
         return Bar(kind, x, max(least, round(self.x(end_s) - x, 1)), words)
 
     def ticks(self) -> list[tuple[float, str]]:
-        step = next((step for step in _NICE_STEPS if self.span_s / step <= 8), int(self.span_s / 8) or 1)
+        step = next((step for step in _NICE_STEPS if self.span_s / step <= 10), int(self.span_s / 8) or 1)
         return [(self.x(at), clock_face(at)) for at in range(0, int(self.span_s) + 1, step)]
 
-    def curve(self, points: Sequence[tuple[float, float]], most: float, height: float) -> str:
-        """`x,y x,y …`: the highest value of each bucket, so that no peak is lost."""
+    def curve(self, points: Sequence[tuple[float, float]], most: float) -> str:
+        """`x,y x,y …`: the highest value of each bucket, so that no peak is lost. A lone point is told twice: a dot."""
         buckets: dict[int, tuple[float, float]] = {}
         for at_s, value in points:
             bucket = int(at_s / self.span_s * BUCKETS)
             if bucket not in buckets or value >= buckets[bucket][1]:
                 buckets[bucket] = (at_s, value)
-        return " ".join(f"{self.x(at):g},{20 + height * (1 - value / most):.4g}" for at, value in buckets.values())
+        top, height = PLOT_TOP, PLOT_HEIGHT
+        told = [f"{self.x(at):g},{top + height * (1 - value / most):.4g}" for at, value in buckets.values()]
+        return " ".join(told if len(told) > 1 else told * 2)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"
 
 
 def _lane_name(lane: Sequence[NodeAccount]) -> str:
     if len(lane) == 1:
-        return lane[0].name if len(lane[0].name) <= NAME_CHARS else lane[0].name[: NAME_CHARS - 1] + "…"
+        return _short(lane[0].name)
     return f"{lane[0].name[: NAME_CHARS - 5]} … +{len(lane) - 1}"
 
 
@@ -161,7 +194,10 @@ def _span_bar(node: NodeAccount, span: Span, account: Account, scale: _Scale, *,
     what = f"{span.step} {span.service}" if span.service else span.step
     words = f"{node.name}: {what} {took(end_s - span.start_s)}, {outcome}" if worded or bad else ""
     kind = span.step if span.step in PHASES else "other"
-    return scale.bar(f"{kind} bad" if bad else kind, span.start_s, end_s, words)
+    bar = scale.bar(f"{kind} bad" if bad else kind, span.start_s, end_s, words)
+    label = f"{span.step} ({span.service})" if span.service and bar.width > 20 * LETTER else span.step
+    bar.label = label if worded and bar.width > (len(label) + 2) * LETTER else ""
+    return bar
 
 
 def _merged(spans: list[Span]) -> list[Span]:
@@ -180,6 +216,8 @@ def _probes(account: Account) -> list[str]:
 def _probe_bars(account: Account, probe: str, scale: _Scale) -> list[Bar]:
     view = account.views.get(probe, ProbeView(""))
     bars = [scale.bar("good", begin, end, f"{probe}: asked from {clock_face(begin)} on") for begin, end in view.asked]
+    for bar in bars:
+        bar.inset = 5.0
     bars += [
         scale.bar("silent", begin, end, silence_words(probe, begin, end)) for begin, end in account.silences(probe)
     ]
@@ -201,4 +239,4 @@ def _outage_bar(outage: Outage, account: Account, scale: _Scale) -> Bar:
     end_s = outage.end_s if outage.end_s is not None else account.span_s
     open_end = "" if outage.end_s is not None else ", not seen to end"
     words = f"{outage.probe}: failed for {took(end_s - outage.start_s)}{open_end}. {outage.detail}"
-    return scale.bar("failed", outage.start_s, end_s, words, least=2.0)
+    return scale.bar("outage", outage.start_s, end_s, words, least=2.0)

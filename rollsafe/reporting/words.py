@@ -3,11 +3,16 @@
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rollsafe.model.record import Record
 
 LONGEST_TEXT = 600
+
+# Not strftime's, which speak the language of the machine.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -75,6 +80,15 @@ def clock_face(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+def moment(time: str) -> str:
+    """A moment on the wall, for people: `Sat 7 Mar 2026, 01:00:00 UTC`; a text that is no RFC 3339 as it is."""
+    try:
+        when = datetime.fromisoformat(time).astimezone(UTC)
+    except ValueError:
+        return time
+    return f"{_DAYS[when.weekday()]} {when.day} {_MONTHS[when.month - 1]} {when.year}, {when:%H:%M:%S} UTC"
 
 
 def place(record: Record) -> str:

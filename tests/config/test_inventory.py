@@ -156,6 +156,16 @@ def test_a_key_wins_over_the_budget(tmp_path: Path) -> None:
     assert (made.max_outage_s, made.hold_outage_s, made.max_failures_in_a_row) == (20, 1.5, 10)
 
 
+def test_a_hard_limit_that_is_named_is_no_shorter_than_the_preset_s_soft_one(tmp_path: Path) -> None:
+    probe = "{url: https://jira.example.com/status, budget: entra, max_outage: 10s}"
+    made = cluster_of(tmp_path, SMALL.replace("pool: jira}", f"pool: jira, probe: {probe}}}")).probes[0]
+    assert (made.max_outage_s, made.hold_outage_s) == (10, 10), "entra's own is 15 s"
+    named = probe.replace("10s", "10s, hold_outage: 11s")
+    text = SMALL.replace("pool: jira}", f"pool: jira, probe: {named}}}")
+    with pytest.raises(InvalidInput, match=r"hold_outage: hold_outage must not be longer than max_outage"):
+        cluster_of(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     ("words", "most"),
     [("", None), (", budget: okta", None), (", budget: entra", 0), (", budget: entra, max_rejections: 3", 3)],

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -29,11 +30,28 @@ def test_a_batch_is_bounded_and_counts_all() -> None:
     taken = batch.take()
     assert taken is not None
     assert (taken.probes, taken.failed) == (150, 50)
-    assert max(len(taken.good), len(taken.failed_at)) <= MOST_POINTS + 1
+    assert len(taken.good) <= MOST_POINTS + 1
+    assert len(taken.failed_at) == 50, "each failed probe is kept, for the report to draw"
     assert (7.7, 5.0) in taken.good, "the slowest is never thinned out"
     assert len(taken.nodes) == MOST_NODES
     assert taken.asked == ((0.0, 14.9),)
     assert batch.take() is None
+
+
+def test_failed_probes_are_bounded_and_the_play_of_the_rhythm_hides_none() -> None:
+    batch = Batch(replace(TEN_HZ, interval_s=0.25))
+    sent = [round(i / 4 + (0.04 if i % 2 else 0.0), 3) for i in range(60)]
+    for at_s in sent:
+        batch.add(sample(at_s, good=False))
+    taken = batch.take()
+    assert taken is not None
+    assert list(taken.failed_at) == sent
+    fast = Batch(replace(TEN_HZ, interval_s=0.001))
+    for i in range(15_000):
+        fast.add(sample(i / 1000, good=False))
+    taken = fast.take()
+    assert taken is not None
+    assert (taken.failed, len(taken.failed_at)) == (15_000, 300)
 
 
 def test_a_hole_in_the_rhythm_divides_the_spells_also_between_two_batches() -> None:

@@ -61,9 +61,9 @@ class Story:
     def gate(self, node: str, gate: str, allowed: bool = True, reason: str = "", remedy: str = "") -> None:
         self.say("gate.checked", node, gate=gate, allowed=allowed, reason=reason, remedy=remedy)
 
-    def write(self, node: str, service: str, before: str, to: str, why: str, done: bool = True) -> None:
+    def write(self, node: str, service: str, to: str, why: str, done: bool = True) -> None:
         balancer, endpoint = ENDPOINTS[service]
-        data = {"pool": service, "seat": node, "found": "ready", "from": before, "to": to, "why": why}
+        data = {"pool": service, "seat": node, "found": "ready", "to": to, "why": why}
         self.say("write.intent", node, service, balancer=balancer, endpoint=endpoint, **data)
         self.wait(0.05)
         if done:
@@ -71,7 +71,7 @@ class Story:
 
     def drain(self, node: str, service: str, sessions: list[int]) -> None:
         self.say("step.started", node, service, step="drain")
-        self.write(node, service, "ready", "drain", "drain before the restart")
+        self.write(node, service, "drain", "drain before the restart")
         since = self.at
         for active in sessions:
             self.say(
@@ -85,17 +85,16 @@ class Story:
                 **{"for": "0 active"},
             )
             self.wait(3)
-        self.say("step.finished", node, service, step="drain", outcome="done", took_s=self.at - since)
+        self.say("step.finished", node, service, step="drain", outcome="drained", took_s=self.at - since)
 
     def restart(self, node: str) -> None:
-        self.say("step.started", node, step="restart")
-        self.say("restart.intent", node, token={"run": self.run, "epoch": 1, "holder": "h", "revision": 3})
-        since = self.at
+        self.say("restart.intent", node, identity_before="a1b2c3d4e5f60718", epoch=1, revision=3)
+        self.say("restart.begun", node)
         self.wait(9)
+        self.say("restart.ended", node, exit_status=0)
         self.say(
             "restart.done", node, identity_before="a1b2c3d4e5f60718", identity_after="f6e5d4c3b2a19080", took_s=9.0
         )
-        self.say("step.finished", node, step="restart", outcome="done", took_s=self.at - since)
 
     def healthy(self, node: str, states: list[str]) -> None:
         self.say("step.started", node, step="healthy")
@@ -118,7 +117,7 @@ class Story:
         self.say("step.started", node, step="ready")
         since = self.at
         for service in self.services:
-            self.write(node, service, "drain", "ready", "as found")
+            self.write(node, service, "ready", "as found")
             self.wait(0.4)
         self.say("step.finished", node, step="ready", outcome="done", took_s=self.at - since)
 
@@ -139,8 +138,7 @@ class Story:
         self.ready(node)
         out = self.at - begun
         self.soak(node)
-        phases = {"drain_s": 15.1, "restart_s": 9.0, "healthy_s": 12.0, "ready_s": 0.9, "soak_s": 10.0}
-        self.say("node.finished", node, outcome="restarted", out_of_service_s=round(out, 1), phases=phases)
+        self.say("node.finished", node, outcome="restarted", out_of_service_s=round(out, 1))
 
     def finish(self, outcome: str, code: int, message: str, nodes: dict[str, Any], **more: Any) -> None:
         services = more.pop("services", None) or {
@@ -206,7 +204,7 @@ def node_out(reason: str = "CHG-4711") -> list[Record]:
         story.wait(5)
     why = "jira2 did not become healthy within 30 s: scim says refused"
     story.say("step.finished", "jira2", message=why, step="healthy", outcome="timed out", took_s=30.0)
-    story.say("node.finished", "jira2", message=why, outcome="left out", out_of_service_s=52.3, phases={"drain_s": 9.0})
+    story.say("node.finished", "jira2", message=why, outcome="left out", out_of_service_s=52.3)
     left = [
         {
             "node": "jira2",
@@ -266,13 +264,13 @@ def signalled() -> list[Record]:
     story.begin()
     story.say("node.started", "jira1", position=1, of=2)
     story.say("step.started", "jira1", "web", step="drain")
-    story.write("jira1", "web", "ready", "drain", "drain before the restart")
+    story.write("jira1", "web", "drain", "drain before the restart")
     story.wait(2)
     story.say("signal", name="SIGINT", message="SIGINT: jira1 is put back, no other node is begun.")
     story.say("run.stopping", message="asked to stop")
-    story.write("jira1", "web", "drain", "ready", "as found")
+    story.write("jira1", "web", "ready", "as found")
     story.say("step.finished", "jira1", "web", step="drain", outcome="given up", took_s=2.2, message="asked to stop")
-    story.say("node.finished", "jira1", outcome="put back", out_of_service_s=2.2, phases={"drain_s": 2.2})
+    story.say("node.finished", "jira1", outcome="put back", out_of_service_s=2.2)
     nodes = {"jira1": {"outcome": "put back", "out_of_service_s": 2.2}, "jira2": {"outcome": "not started"}}
     story.finish("stopped", 20, "Stopped by SIGINT; every node is as it was found.", nodes)
     return story.records

@@ -10,6 +10,7 @@ from tests.reporting import stories
 from tests.reporting.test_reports import Page
 
 TEXT = ["ink", "soft", "good", "warn", "bad"]  # colours that words are written in
+LABELLED = ["drain", "restart", "healthy", "ready", "soak", "other"]  # colours that a word is written on
 DRAWN = ["drain", "restart", "healthy", "ready", "soak", "okay", "bad", "s0", "s1", "s2", "s3"]
 PAGE = html(account_of(stories.probed(stories.node_out(), bad=(65, 73), silent=(80, 99))))
 
@@ -49,6 +50,8 @@ def test_words_and_drawings_stand_out(palette: str) -> None:
         assert {name: value for name, value in weak.items() if value < 4.5} == {}
         weak = {name: contrast(colours[name], colours[ground]) for name in DRAWN}
         assert {name: value for name, value in weak.items() if value < 3} == {}
+    weak = {name: contrast(colours["on"], colours[name]) for name in LABELLED}
+    assert {name: value for name, value in weak.items() if value < 4.5} == {}
 
 
 def test_each_colour_has_its_words() -> None:
@@ -56,7 +59,7 @@ def test_each_colour_has_its_words() -> None:
     drawn = {kind for tag, attrs in page.tags if tag == "rect" for kind in str(attrs["class"]).split()} - {"bad"}
     explained = {attrs.get("class") for tag, attrs in page.tags if tag == "i"}
     assert drawn <= explained
-    assert {"good", "silent", "failed", "drain"} <= drawn
+    assert {"good", "silent", "failed", "outage", "drain"} <= drawn
     titles = re.findall(r"<rect [^>]*><title>([^<]+)</title>", PAGE)
     assert any("jira2: healthy 30 s, timed out" in title for title in titles)
     assert "failed for 7.5 s" in " ".join(titles)

@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -70,6 +71,22 @@ def test_each_write_is_told_with_its_outcome_and_one_without_is_in_doubt():
     done = account_of(stories.good_run())
     assert {write.outcome for write in done.writes} == {"done"}
     assert len(done.writes) == 12
+
+
+def test_a_refusal_by_several_gates_is_a_list_and_not_one_long_sentence():
+    story = stories.Story(["jira1", "jira2"])
+    story.begin()
+    why = {node: f"without {node} 0 of 1 others serve scim" for node in story.nodes}
+    for node, reason in why.items():
+        story.gate(node, "min_ready", allowed=False, reason=reason, remedy="bring the others back")
+    message = f"nothing was touched: {'; '.join(why.values())}. To change it: bring the others back"
+    story.finish("refused", 10, message, {})
+    text = html(account_of(story.records))
+    assert message[1:] not in text
+    assert all(f"<li>{node}, gate min_ready: {reason}</li>" in text for node, reason in why.items())
+    assert text.count("To change it: bring the others back") == 1
+    story.records[-1] = replace(story.records[-1], message="nothing was touched: the claim is another's")
+    assert "The claim is another" in html(account_of(story.records)).replace("Nothing was touched: t", "T")
 
 
 def test_phases_and_outages_have_their_true_lengths():
@@ -145,8 +162,39 @@ def test_junit_has_failures_errors_and_skips_where_they_belong():
     assert (jira2.get("errors"), jira2.get("failures")) == ("1", "1")
     assert refused.get("errors") == "2"
     good = ET.fromstring(junit(account_of(stories.good_run())))
-    assert (good.get("failures"), good.get("errors"), good.get("skipped")) == ("0", "0", "0")
+    assert (good.get("failures"), good.get("errors")) == ("0", "0")
+    assert not good.findall(".//skipped")
     assert int(good.get("tests")) > 15
+
+
+# What Jenkins' xUnit plugin lets pass (junit-10.xsd): tag -> children, attributes that must be, others that may be.
+SCHEMA = {
+    "testsuites": ("testsuite", "", "name time tests failures errors"),
+    "testsuite": ("properties testcase", "name tests failures errors", "time skipped timestamp hostname"),
+    "properties": ("property", "", ""),
+    "property": ("", "name value", ""),
+    "testcase": ("failure error skipped", "name", "time classname"),
+    "failure": ("", "", "type message"),
+    "error": ("", "", "type message"),
+    "skipped": ("", "", "type message"),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_junit_passes_the_strictest_schema_and_its_numbers_add_up(story):
+    root = ET.fromstring(junit(account_of(getattr(stories, story)())))
+    for element in root.iter():
+        children, must, may = (set(words.split()) for words in SCHEMA[element.tag])
+        assert must <= set(element.attrib) <= must | may
+        assert {child.tag for child in element} <= children
+        assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
+    for suite in root:
+        assert int(suite.get("tests")) == len(suite.findall("testcase"))
+        assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
+    assert int(root.get("failures")) == len(root.findall(".//failure"))
+    assert int(root.get("errors")) == len(root.findall(".//error"))
+    told = {one.get("name"): one.get("value") for one in root.iter("property")}
+    assert (told["cluster"], told["who"]) == ("jira-prod", "ola")
 
 
 def test_the_summary_has_the_run_s_numbers():
