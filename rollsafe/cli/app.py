@@ -115,8 +115,13 @@ def root(
     """Restart the nodes of a Data Center cluster one at a time, so that SCIM and the web stay reachable."""
 
 
-def run_command_line(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code. Every failure is told on stderr, and on stdout with `-o json`."""
+def run_command_line(arguments: Sequence[str], hear: Callable[[], None] | None = None) -> int:
+    """Run one command; returns the exit code. Every failure is told on stderr, and on stdout with `-o json`.
+
+    `hear`: lets signals in, called where their KeyboardInterrupt ends like every other failure.
+    """
     with Ending(arguments) as end:
+        if hear is not None:
+            hear()
         end.returned(app(args=list(arguments), prog_name="rollsafe", standalone_mode=False))
     return end.exit_code

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import Output, colours, now_touching, tell
 from rollsafe.cli.ending import judge, now_reported
+from rollsafe.cli.interrupt import hangup_is_ignored
 from rollsafe.cli.listening import outside_listeners
 from rollsafe.cli.probe_news import ProbeNews
 from rollsafe.cli.who import holder, run_id, who
@@ -315,7 +316,8 @@ class _Signals:
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _ORDERS:
-            self._before[number] = signal.signal(number, self._hear)
+            if not hangup_is_ignored(number):
+                self._before[number] = signal.signal(number, self._hear)
 
     def __exit__(self, *_: object) -> None:
         for number in self._before:

@@ -18,6 +18,7 @@ from rollsafe.cli.stdout import SafeStdout
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
 
+ACTING = frozenset({"run", "resume", "recover", "drain", "ready", "restart"})
 TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
 
 _touched = False
@@ -83,6 +84,8 @@ class Ending:
 
     def _failed(self, error: BaseException) -> None:
         code, message = judge(error, touched=_touched)
+        if isinstance(error, KeyboardInterrupt) and code is ExitCode.REFUSED and set(self._arguments[:1]) & ACTING:
+            code = ExitCode.STOPPED  # a signal; nobody refused
         if not is_expected(error):
             message += self._keep_traceback(error)
         tell(message)

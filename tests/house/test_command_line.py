@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,6 +80,31 @@ def test_wrong_usage_is_2_and_says_where_help_is(words: list[str]) -> None:
     assert "Traceback" not in shown.stderr
 
 
+SLOW_SECRET = """cluster: c
+product: jira
+nodes: {{a: 127.0.0.1, b: 127.0.0.2}}
+balancers: {{lb: {{driver: haproxy, endpoints: ["tcp://127.0.0.9:9999"]}}}}
+services:
+  scim:
+    port: 5501
+    balancer: lb
+    pool: scim
+    tenants: [{{id: t, token: "command:sh -c 'touch {asked}; exec sleep 9'"}}]
+"""
+
+STARTS_SLOWLY = """
+import builtins, signal, sys
+real = builtins.__import__
+def slow(name, *rest):
+    if name == "rollsafe.cli.app":
+        signal.raise_signal(signal.SIGTERM)
+    return real(name, *rest)
+builtins.__import__ = slow
+from rollsafe.__main__ import main
+main()
+"""
+
+
 # --- the ending -----------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +119,7 @@ def test_wrong_usage_is_2_and_says_where_help_is(words: list[str]) -> None:
         (RollsafeError("odd"), 1, 40),
         (ZeroDivisionError("x"), 1, 40),
         (BrokenPipeError(32, "an SSH pipe"), 1, 40),
-        (KeyboardInterrupt(), 10, 40),
+        (KeyboardInterrupt(), 20, 40),
         (typer.Abort(), 10, 40),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
@@ -117,6 +144,41 @@ def test_each_failure_has_one_exit_code_and_one_last_line(
     assert last["left_out"] == []
     assert last["message"] in shown.err.replace("\n", " ") or last["message"] in shown.err
     assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_run_began_is_told_as_every_ending_is(number: signal.Signals, tmp_path: Path) -> None:
+    asked, events = tmp_path / "asked", tmp_path / "events.jsonl"
+    (tmp_path / "inventory.yml").write_text(SLOW_SECRET.format(asked=asked))
+    words = ["run", "--yes", "-o", "json", "--events", str(events), "--markdown", "r.md"]
+    run = subprocess.Popen([sys.executable, "-m", "rollsafe", *words], cwd=tmp_path, text=True, stdout=subprocess.PIPE)
+    for _ in range(300):  # its secret is asked for after the inventory was read, and long before a run could begin
+        if asked.exists():
+            break
+        time.sleep(0.1)
+    run.send_signal(number)
+    shown, _ = run.communicate(timeout=15)
+    last = json.loads(shown.splitlines()[-1])
+    assert (run.returncode, last["type"], last["exit_code"]) == (20, "run.finished", 20)
+    assert last["message"] == "Interrupted. Nothing was touched."
+    assert (tmp_path / "r.md").exists()
+
+
+def test_a_signal_while_rollsafe_still_starts_is_not_lost() -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", STARTS_SLOWLY, "run", "-o", "json"], text=True, stdout=subprocess.PIPE
+    )
+    shown, _ = run.communicate(timeout=60)
+    assert (run.returncode, json.loads(shown.splitlines()[-1])["exit_code"]) == (20, 20)
+
+
+def test_nohup_keeps_a_command_alive() -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from rollsafe.cli.interrupt import hear_interrupts; hear_interrupts()\n"
+        "signal.raise_signal(signal.SIGHUP)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_without_json_stdout_stays_empty(capsys: pytest.CaptureFixture[str]) -> None:
