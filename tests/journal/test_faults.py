@@ -252,29 +252,26 @@ def test_flipped_bytes_never_give_a_wrong_record(whole: Path, tmp_path: Path) ->
     assert seen["right"] > 0, "a flip in free space harms nobody"
 
 
-def test_a_damaged_wal_gives_the_truth_up_to_somewhere(tmp_path: Path) -> None:
-    """A killed writer's WAL ends where its checksums end: what is read is a true beginning of what was written."""
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_wal_that_is_damaged_or_lost_hides_nothing(tmp_path: Path, runs: int) -> None:
+    """A killed writer leaves its WAL, which SQLite reads as far as its checksums are whole; nothing stands only there."""
     with open_store(f"sqlite:///{tmp_path}/r.db") as store:
-        journal = store.start_run("r1", "jira-prod", plan(), WHO, STARTED)
-        for seq in range(1, 31):
-            journal.append(record(seq))
+        for run in range(runs):
+            journal = store.start_run(f"r{run}", "jira-prod", plan(), WHO, STARTED)
+            for seq in range(1, 31):
+                journal.append(record(seq, f"r{run}"))
         for name in ("r.db", "r.db-wal"):
             shutil.copy(tmp_path / name, tmp_path / f"copy-{name}")
     main, wal = ((tmp_path / f"copy-{name}").read_bytes() for name in ("r.db", "r.db-wal"))
     chance = random.Random(7)
-    lengths = set()
     for i in range(60):
         folder = tmp_path / str(i)
         folder.mkdir()
         damaged = bytearray(wal)
         damaged[chance.randrange(len(wal))] ^= 1 << chance.randrange(8)
         (folder / "r.db").write_bytes(main)
-        (folder / "r.db-wal").write_bytes(damaged if i % 2 else damaged[: chance.randrange(len(damaged))])
+        if i:  # the first: a copy of the file alone
+            (folder / "r.db-wal").write_bytes(damaged if i % 2 else damaged[: chance.randrange(len(damaged))])
         with open_store(f"sqlite:///{folder}/r.db") as copy:
-            try:
-                found = list(copy.records("r1"))
-            except (JournalError, InvalidInput):
-                continue
-            assert found == [record(seq) for seq in range(1, len(found) + 1)]
-            lengths.add(len(found))
-    assert len(lengths) > 3
+            for run in range(runs):
+                assert list(copy.records(f"r{run}")) == [record(seq, f"r{run}") for seq in range(1, 31)]
