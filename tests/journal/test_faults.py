@@ -254,7 +254,7 @@ def test_flipped_bytes_never_give_a_wrong_record(whole: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("runs", [1, 2])
 def test_a_wal_that_is_damaged_or_lost_hides_nothing(tmp_path: Path, runs: int) -> None:
-    """A killed writer leaves its WAL, which SQLite reads as far as its checksums are whole; nothing stands only there."""
+    """A killed writer leaves its WAL, which SQLite reads as far as its checksums are whole: nothing may hang on it."""
     with open_store(f"sqlite:///{tmp_path}/r.db") as store:
         for run in range(runs):
             journal = store.start_run(f"r{run}", "jira-prod", plan(), WHO, STARTED)
