@@ -348,8 +348,9 @@ def _with_late(ending: Ending, late: list[str]) -> Ending:
 
 
 def in_place_of_recover(recover: str, words: str) -> str:
-    """`rollsafe recover -i …` becomes `rollsafe WORDS -i …`."""
-    return recover.replace(" recover", f" {words}", 1)
+    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status`, which asks nothing, takes no --yes."""
+    command = recover.replace(" recover", f" {words}", 1)
+    return command.removesuffix(" --yes") if words == "status" else command
 
 
 def _without_numbers(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import Blocked
+from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.reading import Unread
@@ -28,7 +29,7 @@ def refuse_if_alive(session: "Session", copies: takeover.Copies, run_id: str, co
     """Raises Refused for a run whose beat goes on."""
     if takeover.lives(session.world, session.clock, run_id):
         told = takeover.describe(copies.highest(run_id), alive=True)
-        raise Refused(f"{told}. To take it over all the same: {_command(session, command)} --take-over")
+        raise Refused(f"{told}. To take it over all the same: {in_place_of_recover(session.mend, command)} --take-over")
 
 
 def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
@@ -37,7 +38,7 @@ def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
     alive = takeover.lives(session.world, session.clock, record.token.run)
     text = takeover.describe(record, alive=alive)
     if alive:
-        wait = f"Wait for it (--wait-for-lock 30m), or look: {_command(session, 'status').removesuffix(' --yes')}"
+        wait = f"Wait for it (--wait-for-lock 30m), or look: {in_place_of_recover(session.mend, 'status')}"
         return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
     newest = takeover.read_copies(session.world)
     if not newest.of(record.token.run) and not newest.unread:
@@ -68,8 +69,3 @@ def _read_now(session: "Session", before: Readings | None) -> Readings:
     return replace(
         before, pools={**pools, **{k: p for k, p in before.pools.items() if isinstance(pools.get(k), Unread)}}
     )
-
-
-def _command(session: "Session", name: str) -> str:
-    """Another command with the inventory that the mend names."""
-    return session.mend.replace("rollsafe recover", f"rollsafe {name}", 1)

@@ -5,6 +5,7 @@ import pytest
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
 from rollsafe.engine import session as sessions
 from rollsafe.engine.log import RunLog
+from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.claim import Who
@@ -148,3 +149,9 @@ def test_a_resume_on_another_machine_is_refused_where_the_dead_run_left_nothing_
         engine("run", first, sim.world(first), "r1")
     ended = elsewhere(sim)
     assert (ended.exit_code, ended.left_out) == (10, ())
+
+
+def test_a_command_to_look_takes_no_yes() -> None:
+    mend = "rollsafe recover -i 'my file.yml' --yes"
+    assert in_place_of_recover(mend, "status") == "rollsafe status -i 'my file.yml'"
+    assert in_place_of_recover(mend, "ready n1") == "rollsafe ready n1 -i 'my file.yml' --yes"
