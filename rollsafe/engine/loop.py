@@ -348,7 +348,7 @@ def _with_late(ending: Ending, late: list[str]) -> Ending:
 
 
 def in_place_of_recover(recover: str, words: str) -> str:
-    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status`, which asks nothing, takes no --yes."""
+    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status` asks nothing, so it takes no --yes."""
     command = recover.replace(" recover", f" {words}", 1)
     return command.removesuffix(" --yes") if words == "status" else command
 
