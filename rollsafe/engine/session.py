@@ -104,7 +104,7 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     why = _recovered_since(session, copies, run_id)
     if why:
         return met.dead(session, copies.highest(run_id), why)
-    taken = takeover.take_over(session.world, session.clock, copies, run_id, session.who, session.holder)
+    taken = _taken(session, copies, run_id, _others(session, copies, run_id, "resume", take_over=take_over))
     if taken.blocked:
         why = f"resume needs every node's claim: {_told(taken.blocked)}"
         return met.dead(session, takeover.read_copies(session.world).highest(run_id), why)
@@ -177,7 +177,8 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
         return _nothing_to_recover(copies, run_id, session)
     if not take_over:
         met.refuse_if_alive(session, copies, runs[0], "recover")
-    taken = takeover.take_over(session.world, session.clock, copies, runs[0], session.who, session.holder)
+    others = _others(session, copies, runs[0], "recover", take_over=take_over)
+    taken = _taken(session, copies, runs[0], others)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
     text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
     session.log.write("claim.made", text, data=words)
@@ -199,7 +200,7 @@ def _others(
     others = copies.unbegun(run_id)
     if not take_over:
         for other in others:
-            _refuse_if_alive(session, copies, other, command)
+            met.refuse_if_alive(session, copies, other, command)
     return others
 
 

@@ -5,7 +5,7 @@ one thing, the takeover.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rollsafe.engine.claim import READ_WITHIN_S, ClaimKeeper
@@ -45,6 +45,11 @@ class Copies:
     def of(self, run: str) -> dict[str, ClaimRecord]:
         """The copies of one run."""
         return {n: r for n, r in self.records.items() if r.token.run == run}
+
+    def unbegun(self, run: str) -> tuple[str, ...]:
+        """Other runs that began no node: they died while they made their claims, or found this one in their way."""
+        begun = {record.token.run for record in self.records.values() if record.entries}
+        return tuple(other for other in self.runs() if other != run and other not in begun)
 
     def highest(self, run: str) -> ClaimRecord:
         """The copy that counts. Raises KeyError where the run has none."""
@@ -149,26 +154,61 @@ class Taken:
     blocked: Mapping[str, str]
 
 
-def take_over(world: World, clock: RunClock, copies: Copies, run: str, who: Who, holder: str) -> Taken:
+def take_over(
+    world: World, clock: RunClock, copies: Copies, run: str, who: Who, holder: str, *, also: Sequence[str] = ()
+) -> Taken:
     """Raise the run's claim on every node that is reached, outwait its holder's last writes, and make it ours.
 
-    Raises Refused where another takes over at the same time.
+    `also` are other dead runs that began no node: their claims stand in the way, and become this run's. A copy that
+    shows only later is raised, too, and outwaited. Raises Refused where another takes over at the same time.
     """
-    theirs = copies.of(run)
-    epoch = max(c.token.epoch for c in theirs.values()) + 1
+    epoch = max(c.token.epoch for c in copies.of(run).values()) + 1
     blocked = dict(copies.unread)
     raised: dict[str, ClaimRecord] = {}
-    for node in sorted(theirs):
+    for _ in range(1 + len(world.claims)):  # each round but the last raises one more node
+        fresh = _raise_all(
+            world, {n: c for n, c in copies.records.items() if n not in raised}, run, also, epoch, holder
+        )
+        raised |= {node: done for node, done in fresh.items() if isinstance(done, ClaimRecord)}
+        blocked |= {node: reason for node, reason in fresh.items() if isinstance(reason, str)}
+        if not any(copy.token.run == run for copy in raised.values()):
+            raise Refused(f"no copy of the claim of run {run} could be raised: {blocked}")
+        if not any(isinstance(done, ClaimRecord) for done in fresh.values()):
+            break
+        _outwait(clock)
+        copies = read_copies(world)
+        blocked = dict(copies.unread)
+    return _write_anew(world, clock, Token(run, epoch, holder, 0), who, raised, copies, blocked)
+
+
+def _outwait(clock: RunClock) -> None:
+    began_s = clock.at_s()
+    while clock.at_s() < began_s + OUTWAIT_S:
+        clock.sleep(began_s + OUTWAIT_S - clock.at_s())
+
+
+def _raise_all(
+    world: World, copies: Mapping[str, ClaimRecord], run: str, also: Sequence[str], epoch: int, holder: str
+) -> dict[str, ClaimRecord | str]:
+    """Each copy as it was raised, or why it was not: then its node is blocked."""
+    done: dict[str, ClaimRecord | str] = {}
+    for node in sorted(copies):
+        copy = copies[node]
+        of_another = copy.token.run != run
         try:
-            raised[node] = _raise(world, node, theirs[node], epoch, holder)
+            if of_another and (copy.token.run not in also or copy.entries):
+                done[node] = f"it carries {copy.who.who}'s claim (run {copy.token.run})"
+            elif not of_another and copy.token.epoch >= epoch:
+                done[node] = f"{copy.who.who} took it over as well"
+            else:
+                done[node] = _raise(world, node, copy, copy.token.epoch + 1 if of_another else epoch, holder)
         except ClaimError as error:
-            blocked[node] = str(error)
-    if not raised:
-        raise Refused(f"no copy of the claim of run {run} could be raised: {blocked}")
-    clock_s = clock.at_s()
-    while clock.at_s() < clock_s + OUTWAIT_S:
-        clock.sleep(clock_s + OUTWAIT_S - clock.at_s())
-    return _write_anew(world, clock, run, Token(run, epoch, holder, 0), who, raised, blocked)
+            done[node] = str(error)
+        except Refused:
+            if not of_another:
+                raise
+            done[node] = f"the claim of run {copy.token.run} changes there"
+    return done
 
 
 def _raise(world: World, node: str, copy: ClaimRecord, epoch: int, holder: str) -> ClaimRecord:
@@ -198,43 +238,48 @@ def _identity(record: ClaimRecord) -> tuple[str, int, str]:
 def _write_anew(
     world: World,
     clock: RunClock,
-    run: str,
     token: Token,
     who: Who,
     raised: Mapping[str, ClaimRecord],
+    again: Copies,
     blocked: dict[str, str],
 ) -> Taken:
-    """Read every copy again, take the highest, write it as a new revision on every raised node."""
-    again = read_copies(world)
-    for node in raised:
+    """Of the copies as they were read again take the highest, and write it as a new revision on every raised node."""
+    for node, copy in raised.items():
         there = again.by_node.get(node)
         if isinstance(there, Unread):
             blocked[node] = there.reason
-        elif there is None or (there.token.epoch, there.token.holder) != (token.epoch, token.holder):
+        elif there is None or _identity(there) != _identity(copy):
             raise Refused(f"another took over while we waited: the claim on {node} has changed; look with status")
-    ours = {n: r for n in raised if n not in blocked and isinstance(r := again.by_node[n], ClaimRecord)}
+    ours = {n: r for n, r in again.of(token.run).items() if n in raised and n not in blocked}
     if not ours:
-        raise Refused(f"no raised copy of the claim of run {run} can be read any more: {blocked}")
+        raise Refused(f"no raised copy of the claim of run {token.run} can be read any more: {blocked}")
     best = max(ours.values(), key=lambda r: r.token.revision)
     keeper = ClaimKeeper(
         world, clock, replace(best, token=replace(best.token, epoch=token.epoch, holder=token.holder), who=who)
     )
     keeper.tokens = {node: copy.token for node, copy in ours.items()}
     keeper.change(released=False, done=False)
-    _make_missing(world, keeper, again, blocked)
+    _make_missing(world, keeper, again, raised, blocked)
     return Taken(keeper, best, blocked)
 
 
-def _make_missing(world: World, keeper: ClaimKeeper, copies: Copies, blocked: dict[str, str]) -> None:
-    """A missing copy is made anew, here and only here."""
+def _make_missing(
+    world: World, keeper: ClaimKeeper, copies: Copies, raised: Mapping[str, ClaimRecord], blocked: dict[str, str]
+) -> None:
+    """A missing copy is made anew, here and only here; so is one that is done, or was a raised one of another run."""
     for node, copy in copies.by_node.items():
-        if copy is None or (isinstance(copy, ClaimRecord) and copy.done):
-            try:
-                if isinstance(copy, ClaimRecord):
-                    world.claims[node].swap(copy.token, None)
-                if world.claims[node].create(keeper.record):
-                    keeper.tokens[node] = keeper.record.token
-                else:
-                    blocked[node] = "another's claim has appeared there"
-            except ClaimError as error:
-                blocked[node] = str(error)
+        if node in keeper.tokens or isinstance(copy, Unread):
+            continue
+        try:
+            if isinstance(copy, ClaimRecord) and (copy.done or node in raised):
+                made = world.claims[node].swap(copy.token, keeper.record)
+            else:
+                made = copy is None and world.claims[node].create(keeper.record)
+        except ClaimError as error:
+            blocked[node] = str(error)
+            continue
+        if made:
+            keeper.tokens[node] = keeper.record.token
+        else:
+            blocked.setdefault(node, "another's claim has appeared there")

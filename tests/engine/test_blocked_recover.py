@@ -36,7 +36,7 @@ def recovered(sim: SimWorld, engine: Engine, *faults: Fault) -> tuple[Operator, 
 def test_nothing_is_written_to_a_node_whose_claim_can_not_be_raised_and_recover_says_so_soon() -> None:
     sim, engine = killed_in_the_restart()
     before = len(sim.outside.acts)
-    operator, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n1"))
+    operator, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n1", times=99))
     assert ended.exit_code == 30
     assert {entry["node"] for entry in ended.left_out} == {"n1"}
     assert "The claim on n1 could not be reached" in ended.message
@@ -49,7 +49,7 @@ def test_nothing_is_written_to_a_node_whose_claim_can_not_be_raised_and_recover_
 
 def test_an_unreached_node_with_nothing_out_is_unknown_and_not_called_out() -> None:
     sim, engine = killed_in_the_restart()
-    _, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n3"))
+    _, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n3", times=99))
     assert (ended.exit_code, ended.left_out) == (40, ())
     assert "The claim on n3 could not be reached, and stays" in ended.message
     assert sim.as_found()
