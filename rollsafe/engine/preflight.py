@@ -143,8 +143,8 @@ def reach(world: World, plan: Plan, log: RunLog) -> None:
         }
         log.write("gate.checked", problem, node=node, data=words)
     if problems:
-        told = "; ".join(f"{node}: {problem}" for node, problem in problems.items())
-        raise Refused(f"nothing was touched: not every node can be reached over SSH: {told}")
+        told = "; ".join(f"{node}: {problem.removeprefix(f'{node}: ')}" for node, problem in problems.items())
+        raise Refused(f"nothing was touched: not every node can be reached, claimed and restarted over SSH: {told}")
 
 
 def _reacher(world: World, node: str) -> Callable[[], str]:

@@ -85,7 +85,11 @@ if folder look; then
   no_link "$file" "$lock"
   if [ ! -w "$dir" ]; then fail "$(id -un) may not write to the claim folder $dir: add this user to its group"; fi
 else
-  if [ ! -w "${dir%/*}/" ]; then fail "$(id -un) can not make the claim folder $dir: make it, as the manual says"; fi
+  up=${dir%/*}/
+  if [ ! -d "$up" ]; then fail "$up is missing: claim_dir, $dir, must be the last folder of a path that exists"; fi
+  if [ ! -w "$up" ]; then
+    fail "the claim folder $dir can not be made: $(id -un) may not write to $up, or it is read-only. Make it there"
+  fi
 fi
 flock -o -w 1 -E 75 /dev/null true || fail "the flock there knows no -o, -w and -E: install the one of util-linux"
 answer ok
