@@ -265,5 +265,5 @@ def test_may_claim_changes_nothing(claim: SshClaimFile, folder: Path) -> None:
 
 def test_a_folder_that_can_not_be_made_says_why(connection: SshConnection, tmp_path: Path) -> None:
     claim = SshClaimFile(connection, str(tmp_path / "missing" / "claims"), "prod", "jira1")
-    with pytest.raises(ClaimError, match="missing/ is missing: claim_dir, .*, must be the last folder of a path"):
+    with pytest.raises(ClaimError, match=r"missing/ is missing: claim_dir, .*, must be the last folder of a path"):
         claim.may_claim()
