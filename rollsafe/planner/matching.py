@@ -16,7 +16,8 @@ def match(node: Node, service: Service, balancer: str, endpoint: str, pool: Pool
         wanted, seats = told, [s for s in pool.seats if s.seat == told]
     elif template is not None:
         wanted = template.format(node=node.name, host=node.host, port=port)
-        seats = [s for s in pool.seats if s.seat == wanted]
+        # {host}:{port} also finds a member that has a name of its own: by the address that the balancer shows
+        seats = [s for s in pool.seats if s.seat == wanted] or [s for s in pool.seats if s.address == wanted]
     else:
         wanted, seats = _usual(node, port, pool)
     found = list(seats)

@@ -36,6 +36,18 @@ ROWS = {
     "two with one address": (None, None, pool(("a", "10.0.0.1:8080"), ("b", "10.0.0.1:8080")), None),
     "the template": (None, "{node}-{port}", pool("n1-8080", "n1"), "n1-8080"),
     "the template with the host": (None, "{host}:{port}", pool("10.0.0.1:8080"), "10.0.0.1:8080"),
+    "the template with the host, where names are others": (
+        None,
+        "{host}:{port}",
+        pool(("srv7", "10.0.0.1:8080"), ("srv8", "10.0.0.2:8080")),
+        "srv7",
+    ),
+    "the template with the host fits two": (
+        None,
+        "{host}:{port}",
+        pool(("a", "10.0.0.1:8080"), ("b", "10.0.0.1:8080")),
+        None,
+    ),
     "the template fits none, though the name would": (None, "jira-{node}", pool("n1"), None),
     "what the node says beats the template": ("special", "{node}", pool("n1", "special"), "special"),
     "what the node says fits none": ("special", None, pool("n1"), None),
