@@ -129,8 +129,6 @@ def left_behind(record: ClaimRecord, now: Readings) -> list[dict[str, str]]:
                         "service": m.service,
                         "balancer": m.balancer,
                         "endpoint": m.endpoint,
-                        "pool": m.pool,
-                        "member": m.seat,
                         "state": seat.admin.value,
                     }
                 )

@@ -52,6 +52,8 @@ def test_all_that_a_run_took_out_before_it_died_is_named_though_it_lived_when_th
     ended = second_run_meets_a_dying_one(then_hangs=then_hangs)
     assert ended.exit_code == 30
     assert {(entry["node"], entry["service"]) for entry in ended.left_out} == {("n1", "scim"), ("n1", "web")}
+    keys = {"node", "service", "balancer", "endpoint", "state", "mend"}
+    assert all(set(entry) == keys for entry in ended.left_out), "as the contract lists them"
 
 
 @pytest.mark.parametrize("early_s", [0.1, 0.6, 1.2, 2.5])

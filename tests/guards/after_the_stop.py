@@ -17,7 +17,7 @@ AFTER_THE_STOP = (
         "clients that a reload sends to a node that is starting",
         "I4",
         P + "restart.py",
-        "    if wiped and _may_write(hand):\n",
+        "    if wiped:\n",
         "    if False:\n",
         f"{OTHERS}test_a_mark_that_is_gone_after_the_stop[the node is down: the mark is written again]",
     ),
@@ -26,7 +26,7 @@ AFTER_THE_STOP = (
         "an outage: draining the only node that serves",
         "I1",
         P + "drain.py",
-        "        if not _serves_anyhow(plan, hand, write.member, now)\n",
+        "        if not _serves_anyhow(plan, hand, write.member, now) and not _too_early(hand, write, now)\n",
         "        if write\n",
         f"{OTHERS}test_a_mark_that_is_gone_after_the_stop"
         "[the node is well again, and the only other is gone: it stays in]",

@@ -23,6 +23,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that are constants become a few looks long, as all others are: fewer moments that differ in nothing."""
     monkeypatch.setattr(drain, "UNREAD_PATIENCE_S", 2.0)
     monkeypatch.setattr(restart, "PROOF_PATIENCE_S", 2.0)
+    monkeypatch.setattr(restart, "UNREAD_PATIENCE_S", 2.0)
 
 
 def told(name: str, found: Found, record_property: Record) -> Found:
