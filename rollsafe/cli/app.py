@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -44,6 +44,16 @@ Examples:
   rollsafe plan -i inventory.yml
   rollsafe run -i inventory.yml --nodes jira1,jira2 --reason CHG0042
 """
+
+
+# What every command takes (common.py has those that mean something to a command).
+_COMMON: dict[str, tuple[Any, Any]] = {
+    "playbook": (Annotated[str, typer.Option("-p", "--playbook", hidden=True)], ""),
+    "reason": (Annotated[str, typer.Option("--reason", hidden=True)], ""),
+    "verbose": (Annotated[int, typer.Option("-v", "--verbose", count=True, hidden=True)], 0),
+    "log_file": (Annotated[str | None, typer.Option("--log-file", hidden=True)], None),
+    "no_color": (Annotated[bool, typer.Option("--no-color", hidden=True)], False),
+}
 
 
 class LazyGroup(TyperGroup):
@@ -82,8 +92,31 @@ class LazyGroup(TyperGroup):
 def build(name: str, function: Callable[..., Any]) -> Any:
     """One function as a command."""
     single = typer.Typer(rich_markup_mode=None, add_completion=False)
-    single.command(name=name, help=_help(function), no_args_is_help=False)(function)
+    single.command(name=name, help=_help(function), no_args_is_help=False)(_with_common_options(function))
     return typer.main.get_command(single)
+
+
+def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, taking every common option: a script may hand the same ones to each command. Where one means
+    nothing to a command, it changes nothing and its help does not name it."""
+    own = inspect.signature(function)
+    more = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+        for key, (option, default) in _COMMON.items()
+        if key not in own.parameters
+    ]
+
+    def command(**values: Any) -> Any:
+        return function(**{key: value for key, value in values.items() if key in own.parameters})
+
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()]
+    command.__signature__ = own.replace(parameters=[*parameters, *more])  # type: ignore[attr-defined] # as inspect reads it
+    command.__annotations__ = {
+        **get_type_hints(function, include_extras=True),
+        **{one.name: one.annotation for one in more},
+    }
+    command.__doc__ = function.__doc__
+    return command
 
 
 def _help(function: Callable[..., Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.exits import ExitCode
-from rollsafe.cli.looking import UNPROVEN, NodeSight, Sight, look, painter, print_json, print_lines, said
+from rollsafe.cli.looking import UNPROVEN, NodeSight, Sight, look, painter, part_of, print_json, print_lines, said
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import find_inventory, load_inventory
 from rollsafe.config.playbook import load_playbook
@@ -38,10 +38,10 @@ class Ground:
 class Checkup:
     """One `doctor`. Raises InvalidInput where inventory or playbook does not hold."""
 
-    def __init__(self, inventory: list[Path] | None, playbook: str) -> None:
+    def __init__(self, inventory: list[Path] | None, playbook: str, nodes: tuple[str, ...] | None) -> None:
         loaded = load_inventory(find_inventory(inventory))
         steps = load_playbook(playbook, loaded.paths[-1].parent)
-        self.ground = Ground(loaded.cluster, loaded.warnings, steps.name)
+        self.ground = Ground(part_of(loaded.cluster, nodes), loaded.warnings, steps.name)
         self._clock = SystemClock()
         self._run_clock = RunClock(self._clock)
 

@@ -6,10 +6,10 @@ calls `begin` first, and `now_touching` just before its first write.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,21 @@ from rollsafe.cli.ending import now_touching, tell
 from rollsafe.cli.exits import ExitCode
 from rollsafe.errors import InvalidInput
 
-__all__ = ["ExitCode", "Output", "begin", "colours", "inventory_paths", "node_names", "now_touching", "tell"]
+if TYPE_CHECKING:
+    from rollsafe.model.cluster import Cluster
+
+__all__ = [
+    "ExitCode",
+    "Output",
+    "begin",
+    "chosen",
+    "colours",
+    "inventory_paths",
+    "node_names",
+    "now_touching",
+    "object_line",
+    "tell",
+]
 
 # --- options ------------------------------------------------------------------------------------------------------
 
@@ -113,6 +127,23 @@ def node_names(option: str | None) -> tuple[str, ...] | None:
     return names
 
 
+def chosen(cluster: "Cluster", nodes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The nodes to restart, in order. Raises InvalidInput for one that is unknown or excluded."""
+    live = tuple(node.name for node in cluster.live_nodes)
+    if nodes is None:
+        return live
+    problems = []
+    for name in nodes:
+        excluded = next((n.excluded for n in cluster.nodes if n.name == name and n.excluded is not None), None)
+        if excluded is not None:
+            problems.append(f"{name} is excluded in the inventory: {excluded}")
+        elif name not in live:
+            problems.append(f"there is no node {name} in the inventory; there are: {', '.join(live)}")
+    if problems:
+        raise InvalidInput(problems)
+    return nodes
+
+
 def as_typed() -> str:
     """How this rollsafe is called, as short as it can be typed here: by its name where that finds it."""
     called = Path(sys.argv[0])
@@ -138,3 +169,13 @@ def begin(verbose: int = 0, log_file: Path | None = None) -> None:
     from rollsafe.cli.logs import set_up_logging
 
     set_up_logging(verbose, log_file)
+
+
+def object_line(kind: str, own: Mapping[str, Any], *, run: str = "", seq: int = 1) -> str:
+    """An object of -o json as one line: the four fields that each line has, then its own. ASCII, as events are."""
+    import json
+
+    from rollsafe.clock import SystemClock
+    from rollsafe.engine.runclock import RunClock
+
+    return json.dumps({"time": RunClock(SystemClock()).stamp(), "run": run, "seq": seq, "type": kind, **own})

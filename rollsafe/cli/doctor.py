@@ -7,6 +7,7 @@ from rollsafe.cli.common import Output
 def doctor(
     inventory: common.InventoryOption = None,
     playbook: common.PlaybookOption = common.DEFAULT_PLAYBOOK,
+    nodes: common.NodesOption = None,
     output: common.OutputOption = Output.TEXT,
     verbose: common.VerboseOption = 0,
     log_file: common.LogFileOption = None,
@@ -19,4 +20,4 @@ def doctor(
     common.begin(verbose, log_file)
     from rollsafe.cli.checkup import Checkup
 
-    return Checkup(inventory, playbook).show(as_json=output is Output.JSON, no_color=no_color)
+    return Checkup(inventory, playbook, common.node_names(nodes)).show(as_json=output is Output.JSON, no_color=no_color)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rollsafe.assembly import Assembled, assemble
-from rollsafe.cli.common import colours
+from rollsafe.cli.common import chosen, colours
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded, find_inventory, load_inventory
 from rollsafe.config.secrets import resolve_all
@@ -70,11 +70,11 @@ class Sight:
 
 
 class Looking:
-    """A cluster to look at. Raises InvalidInput where the inventory or a secret does not hold."""
+    """A cluster to look at, or some nodes of it. Raises InvalidInput where the inventory or a secret does not hold."""
 
-    def __init__(self, inventory: list[Path] | None) -> None:
+    def __init__(self, inventory: list[Path] | None, nodes: tuple[str, ...] | None = None) -> None:
         self.loaded: Loaded = load_inventory(find_inventory(inventory))
-        self.cluster: Cluster = self.loaded.cluster
+        self.cluster: Cluster = part_of(self.loaded.cluster, nodes)
         resolve_all(self.cluster)
         self.clock = SystemClock()
         self.run_clock = RunClock(self.clock)
@@ -88,6 +88,14 @@ class Looking:
     def close(self) -> None:
         """Let go of every connection."""
         self.assembled.close()
+
+
+def part_of(cluster: Cluster, nodes: tuple[str, ...] | None) -> Cluster:
+    """The cluster with these nodes only, in this order. Raises InvalidInput for one that is unknown or excluded."""
+    if nodes is None:
+        return cluster
+    named = {node.name: node for node in cluster.nodes}
+    return replace(cluster, nodes=tuple(named[name] for name in chosen(cluster, nodes)))
 
 
 def look(

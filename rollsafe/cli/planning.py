@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rollsafe.cli.common import chosen
 from rollsafe.cli.conduct import inventory_words
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
-from rollsafe.cli.rolling import chosen, parse_until
+from rollsafe.cli.rolling import parse_until
 from rollsafe.config.playbook import load_playbook
 from rollsafe.engine.preflight import Selection, plan_of
 from rollsafe.errors import Effect, PortError, Refused

@@ -66,9 +66,7 @@ def rehearse(
         report = play(piece, workers=_workers(), progress=progress)
     report.took_s = clock.monotonic() - began_s
     if output is Output.JSON:
-        import json
-
-        typer.echo(json.dumps(report.as_data()))
+        typer.echo(common.object_line("rehearsal.finished", report.as_data()))
     else:
         _show(report, colour=common.colours(no_color))
     return report.exit_code

@@ -65,10 +65,8 @@ def _verify(store: "Store", name: str, output: Output) -> None:
 
     answer = store.verify(name)
     if output is Output.JSON:
-        import json
-
-        words = {"run": name, "ok": answer.ok, "first_bad_seq": answer.first_bad_seq, "reason": answer.reason}
-        typer.echo(json.dumps(words))
+        words = {"ok": answer.ok, "first_bad_seq": answer.first_bad_seq, "reason": answer.reason}
+        typer.echo(common.object_line("verified", words, run=name))
     if not answer.ok:
         where = f" at record {answer.first_bad_seq}" if answer.first_bad_seq is not None else ""
         raise JournalError(
@@ -104,7 +102,10 @@ def _write(store: "Store", name: str, paths: "ReportPaths") -> None:
 def _print(store: "Store", name: str, output: Output) -> None:
     from rollsafe.reporting.fold import account_of
     from rollsafe.reporting.markdown import markdown
-    from rollsafe.reporting.summary_json import summary_json
+    from rollsafe.reporting.summary_json import summary
 
     account = account_of(list(store.records(name)))
-    typer.echo(summary_json(account, one_line=True) if output is Output.JSON else markdown(account), nl=False)
+    if output is Output.JSON:
+        typer.echo(common.object_line("report", summary(account), run=name))
+    else:
+        typer.echo(markdown(account), nl=False)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollsafe.cli.common import DEFAULT_PLAYBOOK
+from rollsafe.cli.common import DEFAULT_PLAYBOOK, chosen
 from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
 from rollsafe.cli.drifting import ANEW, refuse_drift
 from rollsafe.cli.past import past_of
@@ -13,7 +13,6 @@ from rollsafe.config.units import seconds
 from rollsafe.engine import preflight, session
 from rollsafe.engine.preflight import Selection
 from rollsafe.errors import InvalidInput, Refused
-from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep, PlannedWrite
 from rollsafe.planner.expand import forecast
 from rollsafe.planner.readings import Readings
@@ -97,23 +96,6 @@ def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
     from rollsafe.journal.codec import read_planned
 
     return read_planned(file)
-
-
-def chosen(cluster: Cluster, nodes: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The nodes to restart, in order. Raises InvalidInput for one that is unknown or excluded."""
-    live = tuple(node.name for node in cluster.live_nodes)
-    if nodes is None:
-        return live
-    problems = []
-    for name in nodes:
-        excluded = next((n.excluded for n in cluster.nodes if n.name == name and n.excluded is not None), None)
-        if excluded is not None:
-            problems.append(f"{name} is excluded in the inventory: {excluded}")
-        elif name not in live:
-            problems.append(f"there is no node {name} in the inventory; there are: {', '.join(live)}")
-    if problems:
-        raise InvalidInput(problems)
-    return nodes
 
 
 def question(plan: Plan) -> str:

@@ -28,19 +28,18 @@ def runs(
     with history(inventory) as store:
         rows = store.runs(limit) if store.file.exists() else []
     if output is Output.JSON:
-        for row in rows:
-            typer.echo(_as_json(row))
+        for seq, row in enumerate(rows, 1):
+            typer.echo(_as_json(row, seq))
     elif rows:
         typer.echo(_table(rows))
     else:
         typer.echo(f"No run yet in {store.file}. Where an inventory has a `state`, name it: -i FILE")
 
 
-def _as_json(row: "RunRow") -> str:
-    import json
+def _as_json(row: "RunRow", seq: int) -> str:
     from dataclasses import asdict
 
-    return json.dumps(asdict(row))
+    return common.object_line("run", asdict(row), run=row.run, seq=seq)
 
 
 def _table(rows: "list[RunRow]") -> str:

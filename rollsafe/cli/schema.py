@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rollsafe.cli import common
+from rollsafe.cli.common import Output
+
 
 class Kind(Enum):
     """What the schema is of."""
@@ -18,6 +21,7 @@ def schema(
     kind: Annotated[
         Kind, typer.Argument(help="Of the inventory, a playbook, or a line of -o json.", show_default=False)
     ],
+    output: common.OutputOption = Output.TEXT,
 ) -> None:
     """Print the JSON Schema of inventory or playbook, for editors, or of the events, for pipelines.
 
@@ -27,7 +31,10 @@ def schema(
     """
     import json
 
-    typer.echo(json.dumps(_schema(kind), indent=2, ensure_ascii=False))
+    if output is Output.JSON:
+        typer.echo(json.dumps(_schema(kind)))
+    else:
+        typer.echo(json.dumps(_schema(kind), indent=2, ensure_ascii=False))
 
 
 def _schema(kind: Kind) -> dict[str, Any]:

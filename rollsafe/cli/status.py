@@ -10,6 +10,7 @@ from rollsafe.cli.common import Output
 
 def status(
     inventory: common.InventoryOption = None,
+    nodes: common.NodesOption = None,
     output: common.OutputOption = Output.TEXT,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 s, until Ctrl-C.")] = False,
     verbose: common.VerboseOption = 0,
@@ -25,7 +26,7 @@ def status(
     common.begin(verbose, log_file)
     from rollsafe.cli.watching import Watching
 
-    watching = Watching(inventory, as_json=output is Output.JSON, no_color=no_color)
+    watching = Watching(inventory, common.node_names(nodes), as_json=output is Output.JSON, no_color=no_color)
     try:
         return watching.watch() if watch else watching.once()
     finally:

@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 def validate(
     inventory: common.InventoryOption = None,
     playbook: common.PlaybookOption = common.DEFAULT_PLAYBOOK,
+    nodes: common.NodesOption = None,
     output: common.OutputOption = Output.TEXT,
     resolve_secrets: Annotated[
         bool, typer.Option("--resolve-secrets", help="Read every secret too (never printed); commands are run.")
     ] = False,
+    verbose: common.VerboseOption = 0,
+    log_file: common.LogFileOption = None,
 ) -> None:
     """Check inventory and playbook, without touching the network: every problem at once, with its line.
 
     Example: rollsafe validate -i base.yml -i production.yml --resolve-secrets
     """
+    common.begin(verbose, log_file)
     from rollsafe.config.load import find_inventory, load_inventory
     from rollsafe.config.playbook import load_playbook
     from rollsafe.config.references import check_references
@@ -33,10 +37,12 @@ def validate(
     problems: list[str] = []
     loaded: Loaded | None = None
     steps: Playbook | None = None
+    names = common.node_names(nodes)
     paths = find_inventory(inventory)
     try:
         loaded = load_inventory(paths)
         problems += check_references(loaded.cluster, loaded.named)
+        common.chosen(loaded.cluster, names)
         if resolve_secrets:
             resolve_all(loaded.cluster)
     except InvalidInput as error:
@@ -54,9 +60,7 @@ def validate(
 
 
 def _print_json(loaded: "Loaded | None", problems: list[str]) -> None:
-    import json
-
-    result: dict[str, Any] = {"type": "validated", "valid": not problems, "problems": problems}
+    result: dict[str, Any] = {"valid": not problems, "problems": problems}
     if loaded is not None:
         cluster = loaded.cluster
         result |= {
@@ -65,7 +69,7 @@ def _print_json(loaded: "Loaded | None", problems: list[str]) -> None:
             "services": [service.name for service in cluster.services],
             "warnings": list(loaded.warnings),
         }
-    typer.echo(json.dumps(result))
+    typer.echo(common.object_line("validated", result))
 
 
 def _print_text(loaded: "Loaded", steps: "Playbook") -> None:

@@ -37,8 +37,10 @@ STILL_S = 15.0  # while watching: as long as recover watches a beat before it ta
 class Watching:
     """One `status`. Raises InvalidInput where the inventory or a secret does not hold."""
 
-    def __init__(self, inventory: list[Path] | None, *, as_json: bool, no_color: bool) -> None:
-        self._looking = Looking(inventory)
+    def __init__(
+        self, inventory: list[Path] | None, nodes: tuple[str, ...] | None, *, as_json: bool, no_color: bool
+    ) -> None:
+        self._looking = Looking(inventory, nodes)
         self._json = as_json
         self._no_color = no_color
         self._mend = mend_command(self._looking.loaded.paths)

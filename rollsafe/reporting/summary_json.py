@@ -12,6 +12,10 @@ VERSION = 1
 
 def summary(account: Account) -> dict[str, Any]:
     """The account as plain values. Fields may be added in later versions, and never change their meaning."""
+    return {str(key): plain(value) for key, value in _summary(account).items()}
+
+
+def _summary(account: Account) -> dict[str, Any]:
     words = "run cluster mode who host reason url started ended estimate_s duration_s outcome exit_code message"
     return {
         "version": VERSION,
@@ -41,7 +45,6 @@ def summary(account: Account) -> dict[str, Any]:
     }
 
 
-def summary_json(account: Account, *, one_line: bool = False) -> str:
+def summary_json(account: Account) -> str:
     """The summary as text."""
-    indent = None if one_line else 2
-    return json.dumps(plain(summary(account)), ensure_ascii=True, allow_nan=False, indent=indent) + "\n"
+    return json.dumps(summary(account), ensure_ascii=True, allow_nan=False, indent=2) + "\n"

@@ -146,6 +146,23 @@ def test_each_failure_has_one_exit_code_and_one_last_line(
     assert "Traceback" not in shown.err
 
 
+@pytest.mark.parametrize("name", [name for name in PRESENT if name not in ("demo", "init")])
+def test_every_command_takes_the_common_options(name: str, tmp_path: Path) -> None:
+    common = ["-p", "rolling-restart", "--reason", "CHG1", "-v", "--log-file", str(tmp_path / "log"), "--no-color"]
+    words = {"schema": ["inventory"], "drain": ["a"], "ready": ["a"], "restart": ["a"]}.get(name, [])
+    shown = rollsafe(name, *words, *common, "-o", "json", cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    assert "No such option" not in shown.stderr
+
+
+def test_validate_prints_what_every_line_of_json_has_and_knows_the_nodes(tmp_path: Path) -> None:
+    (tmp_path / "inventory.yml").write_text(SLOW_SECRET.format(asked=tmp_path / "asked"))
+    line = json.loads(rollsafe("validate", "--nodes", "a", "-o", "json", cwd=tmp_path).stdout)
+    assert (line["type"], line["run"], line["seq"], line["valid"]) == ("validated", "", 1, True)
+    assert line["time"].endswith("Z")
+    shown = rollsafe("validate", "--nodes", "a,c", cwd=tmp_path)
+    assert (shown.returncode, shown.stderr) == (2, "there is no node c in the inventory; there are: a, b\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_before_the_run_began_is_told_as_every_ending_is(number: signal.Signals, tmp_path: Path) -> None:
     asked, events = tmp_path / "asked", tmp_path / "events.jsonl"

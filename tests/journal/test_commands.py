@@ -70,6 +70,7 @@ def test_runs_for_machines(state: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run_command_line(["runs", "-o", "json", "--limit", "1"]) == 0
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (row["run"], row["outcome"], row["records"], row["who"]["who"]) == ("20261004-bb", None, 6, "anna")
+    assert (row["type"], row["seq"], row["time"][-1]) == ("run", 1, "Z")
 
 
 def test_no_runs_yet_makes_no_file(

@@ -64,7 +64,10 @@ def test_all_reports_at_once_and_as_text(home):
     assert json.loads((folder / "r.json").read_text())["exit_code"] == 30
     assert (folder / "r.xml").read_text().startswith("<?xml")
     assert rollsafe(home).stdout == (folder / "r.md").read_text()
-    assert json.loads(rollsafe(home, "-o", "json").stdout.splitlines()[0])["run"] == RUN
+    line = json.loads(rollsafe(home, "-o", "json").stdout)
+    assert (line["run"], line["type"], line["seq"], line["time"][-1]) == (RUN, "report", 1, "Z")
+    verified = json.loads(rollsafe(home, "--verify", RUN, "-o", "json").stdout)
+    assert (verified["run"], verified["type"], verified["ok"]) == (RUN, "verified", True)
 
 
 def test_the_chain_is_verified_and_exported(home):
