@@ -260,6 +260,8 @@ class Conductor:
         return lines
 
     def _finish_outputs(self, log: RunLog, code: int) -> None:
+        if self.orders.order is Order.NOW:
+            self._leave_in_time(code)
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
             from rollsafe.reporting.reports import write_reports
@@ -270,12 +272,10 @@ class Conductor:
                 tell(f"warning: {problem}")
         if log.broken is not None and not self._warned_of_journal:
             tell(f"warning: the journal is incomplete: {log.broken}")
-        if self.orders.order is Order.NOW:
-            self._leave_in_time(code)
         self.close()
 
     def _leave_in_time(self, code: int) -> None:
-        """Whoever is told from here on (a notification service, a stalled reader) gets what is left of the 5 s."""
+        """Whatever is told from here on (reports on a slow machine, a stalled reader) gets what is left of the 5 s."""
         now_s = self.clock.monotonic()
         ordered_s = self._ordered_s if self._ordered_s is not None else now_s
         timer = threading.Timer(max(0.1, ordered_s + GONE_WITHIN_S - now_s), os._exit, [code])

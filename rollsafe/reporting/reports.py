@@ -53,7 +53,9 @@ def write_reports(paths: ReportPaths, records: Iterable[Record]) -> list[str]:
     except Exception as error:  # noqa: BLE001 - a report may never fail a run that went well
         return [f"no report was written: the records make no sense: {error!r}"]
     problems = []
-    for option, path in paths._named():
+    for option, path in sorted(
+        paths._named(), key=lambda one: one[0] == "html"
+    ):  # the slow one last: time may be short
         problem = _write_one(path, _RENDERERS[option], account)
         if problem:
             problems.append(f"--{option} {path}: the report was not written: {problem}")

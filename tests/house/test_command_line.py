@@ -6,10 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -17,10 +19,13 @@ import typer
 from rollsafe.cli import ending
 from rollsafe.cli.app import COMMANDS
 from rollsafe.cli.common import as_typed, inventory_paths, node_names
-from rollsafe.cli.conduct import mend_command
+from rollsafe.cli.conduct import Conductor, Options, mend_command
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.stdout import SafeStdout
+from rollsafe.clock import SystemClock
+from rollsafe.engine.orders import Orders
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
+from rollsafe.planner.readings import Order
 
 HEAVY = {"httpx", "paramiko", "pydantic", "rich", "jinja2", "sqlite3", "yaml", "tenacity", "logging", "asyncio"}
 PRESENT = [name for name in COMMANDS if find_spec(f"rollsafe.cli.{name}")]
@@ -341,3 +346,21 @@ def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(
     assert as_typed() == "rollsafe"
     monkeypatch.setattr(sys, "argv", ["/somewhere/rollsafe/__main__.py"])
     assert as_typed() == "python3 -m rollsafe"
+
+
+def test_a_report_that_is_slow_does_not_outlast_the_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+    monkeypatch.setattr("rollsafe.cli.conduct.os._exit", lambda _code: gone.set())
+    monkeypatch.setattr("rollsafe.reporting.reports.write_reports", lambda *_: [] if gone.wait(30) else ["too late"])
+    conductor = object.__new__(Conductor)
+    conductor.options = Options(html=Path("r.html"))
+    conductor.orders = Orders()
+    conductor.orders.give(Order.NOW, "SIGTERM")
+    conductor.clock = SystemClock()
+    conductor._ordered_s = conductor.clock.monotonic() - 4.5
+    conductor._kept = []
+    conductor._warned_of_journal = True
+    conductor.close = lambda: None  # type: ignore[method-assign] # nothing was opened
+    log = SimpleNamespace(broken=None)
+    conductor._finish_outputs(log, 20)  # type: ignore[arg-type] # all that is asked of it
+    assert gone.is_set()
