@@ -24,7 +24,7 @@ test-quick:
 	@scripts/set-up-venv dev
 	$(BIN)/pytest -q -n 2 --dist load -m "not real and not soak"
 
-test: ## all tests, on real HAProxy, Apache and OpenSSH
+test: ## all tests, on real HAProxy, Apache, OpenSSH and Chromium
 	@scripts/set-up-venv dev
 	@scripts/set-up-programs
 	$(BIN)/pytest -q -n 3 --dist load -m "not soak"

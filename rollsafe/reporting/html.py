@@ -29,7 +29,6 @@ def html(account: Account) -> str:
         tone=_tone(account),
         tiles=tiles(account),
         mode=mode_words(account.mode),
-        phases=PHASES,
         timeline=timeline(account),
         sessions=sessions(account),
         latency=latency(account),
@@ -37,7 +36,9 @@ def html(account: Account) -> str:
         gates_left=gates_left,
         writes=writes,
         writes_left=writes_left,
-        thousands=len(account.nodes) > MOST_ROWS,
+        phases=PHASES,
+        thousands=len(account.nodes) > MOST_ROWS,  # a browser takes its time with so long a table: only when asked to
+        astray=[node for node in account.nodes.values() if not (node.restarted or node.untouched)],
     )
 
 

@@ -18,7 +18,7 @@ MOST_CURVES = 150
 MOST_LEGEND = 40
 MOST_BANDS = 200
 LETTER = 6.6  # width of one, of a bar's label
-PLOT_TOP, PLOT_HEIGHT = 20.0, 150.0  # of a curve
+PLOT_TOP, PLOT_HEIGHT = 32.0, 138.0  # of a curve
 
 _NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
@@ -79,6 +79,7 @@ def timeline(account: Account) -> Drawing:
     for first in range(0, len(nodes), shared):
         lane = nodes[first : first + shared]
         bars = [bar for node in lane for bar in _node_bars(node, account, scale)]
+        bars = bars if shared == 1 else _seen(bars)
         whole = lane[0].name if len(lane) == 1 else f"{lane[0].name} to {lane[-1].name}"
         rows.append(Row(_lane_name(lane), y, height, bars, whole))
         y += height + 4
@@ -180,6 +181,16 @@ def _lane_name(lane: Sequence[NodeAccount]) -> str:
     if len(lane) == 1:
         return _short(lane[0].name)
     return f"{lane[0].name[: NAME_CHARS - 5]} … +{len(lane) - 1}"
+
+
+def _seen(bars: list[Bar]) -> list[Bar]:
+    """Those that can be told apart on a screen, and all that went wrong."""
+    found, drawn_to = [], float("-inf")
+    for bar in bars:
+        if bar.words or bar.x + bar.width > drawn_to + 0.5:
+            found.append(bar)
+            drawn_to = max(drawn_to, bar.x + bar.width)
+    return found
 
 
 def _node_bars(node: NodeAccount, account: Account, scale: _Scale) -> list[Bar]:
