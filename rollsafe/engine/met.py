@@ -7,8 +7,8 @@ from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import Blocked
 from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.errors import Refused
-from rollsafe.model.claim import ClaimRecord
-from rollsafe.model.reading import Unread
+from rollsafe.model.claim import ClaimRecord, FoundMember
+from rollsafe.model.reading import SeatReading, Unread
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Readings
 
@@ -48,6 +48,29 @@ def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
         )
     highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
     return dead(session, highest, text, now)
+
+
+def unknown_here(session: "Session", record: ClaimRecord) -> str:
+    """What the claim's run may have written, though its journal here tells of no such write; empty where all is known.
+    With a journal that lost its end (an older copy), our own drain would count as a person's, and stay."""
+    nodes, now = session.log.state.nodes, _read_now(session, None)
+    for told in (told for entry in record.entries.values() for told in entry):
+        known = nodes.get(told.member.node)
+        wrote = known.wrote.get(told.member, frozenset()) if known is not None else frozenset()
+        why = _unknown(told, now.member(told.member), {state.value for state in wrote})
+        if why:
+            return f"{told.member} {why}: the journal here of run {record.token.run} does not tell of such a write"
+    return ""
+
+
+def _unknown(told: FoundMember, seat: SeatReading | Unread, wrote: set[str]) -> str:
+    """What is odd about the member; empty where it is as found, or as the journal says that it was written."""
+    if isinstance(seat, Unread):
+        return "" if wrote >= set(told.wrote) else f"can't be read ({seat.reason}) and may be out"
+    state = seat.admin.value
+    if seat.admin is told.found.admin or state not in told.wrote or state in wrote:
+        return ""
+    return f"reads {state}, by a person or because the journal lost its end"
 
 
 def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | None = None) -> Ending:

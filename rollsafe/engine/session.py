@@ -101,7 +101,7 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
         raise Refused(f"run {run_id} has no claim on the cluster any more: it was ended or recovered; begin a new run")
     if not take_over:
         met.refuse_if_alive(session, copies, run_id, "resume")
-    why = _recovered_since(session, copies, run_id)
+    why = _recovered_since(session, copies, run_id) or met.unknown_here(session, copies.highest(run_id))
     if why:
         return met.dead(session, copies.highest(run_id), why)
     taken = _taken(session, copies, run_id, _others(session, copies, run_id, "resume", take_over=take_over))
