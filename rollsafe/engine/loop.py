@@ -140,7 +140,8 @@ class Rollout:
                 if self._s.log.state.in_hand != decision.node:
                     self._s.clock.sleep(self._s.plan.policy.poll_s)
                 elif decision.node in self._s.blocked:
-                    self._finish_node(decision.node, "left out")  # its claim is not ours: nothing of it may be written
+                    # its claim is not ours: nothing of it may be written
+                    self._finish_node(decision.node, "forgotten" if decision.node in self._s.forgotten else "left out")
             case WriteMembers():
                 self._write(decision)
             case RestartNode():
@@ -348,7 +349,7 @@ def _with_late(ending: Ending, late: list[str]) -> Ending:
 
 
 def in_place_of_recover(recover: str, words: str) -> str:
-    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status` asks nothing, so it takes no --yes."""
+    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status`, which never asks, has no --yes."""
     command = recover.replace(" recover", f" {words}", 1)
     return command.removesuffix(" --yes") if words == "status" else command
 

@@ -12,6 +12,7 @@ from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import serves
 
 _OUT = {AdminState.DRAIN.value, AdminState.MAINT.value}
+AS_TOLD = ("drained", "forgotten")  # a node that stays out because somebody said so
 DONE, STOPPED, NODE_OUT, UNKNOWN = ("done", 0), ("stopped", 20), ("node-out", 30), ("unknown", 40)
 
 
@@ -33,7 +34,7 @@ def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float)
     left_out: list[dict[str, str]] = []
     unread: list[str] = []
     for node in state.nodes.values():
-        if node.outcome == "drained":
+        if node.outcome in AS_TOLD:
             continue  # it is out because somebody said so
         for member in plan.members_of(node.name):
             _judge_member(state, node, member, now, mend, left_out, unread)
@@ -131,8 +132,8 @@ def _node(
     out = any(entry["node"] == name for entry in left_out)
     back_s = node.ready_s if node.ready_s is not None and not out else at_s
     out_of_service_s = round(back_s - node.out_s, 1) if node.out_s is not None else 0.0
-    if node.outcome == "drained":
-        outcome = "drained"
+    if node.outcome in AS_TOLD:
+        outcome = node.outcome
     elif out:
         outcome = "left out"
     elif any(isinstance(now.member(m), Unread) for m in plan.members_of(name)):
@@ -160,16 +161,27 @@ def _verdict(
     if state.halt is not None and state.halt.lost:
         return UNKNOWN, f"whether everything is as it was found is not known{why}{remedy} To look: {mend}"
     if state.mode == "recover":
-        return DONE, "everything is as it was found."
+        return DONE, f"everything is as it was found{_forgotten(state)}."
     if state.halt is not None:
         begun = len(state.nodes)
         return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found{why}{remedy}"
     return DONE, _done(plan, state.mode)
 
 
+def _forgotten(state: RunState) -> str:
+    names = [name for name, node in state.nodes.items() if node.outcome == "forgotten"]
+    if not names:
+        return ""
+    them = ", ".join(names)
+    return (
+        f", but for {them}, gone for ever as you said: its members stay as they are. Mark it excluded in the inventory"
+    )
+
+
 def _by_others(state: RunState, others: list[dict[str, str]]) -> str:
     """Members of nodes that this run had in hand, and that were found otherwise: somebody changed them since."""
-    found = {(m.node, m.service, m.endpoint): f.admin.value for n in state.nodes.values() for m, f in n.found.items()}
+    nodes = [node for node in state.nodes.values() if node.outcome not in AS_TOLD]
+    found = {(m.node, m.service, m.endpoint): f.admin.value for n in nodes for m, f in n.found.items()}
     changed = []
     for entry in others:
         was = found.get((entry["node"], entry["service"], entry["endpoint"]))

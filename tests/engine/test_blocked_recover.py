@@ -1,8 +1,13 @@
 """A recover that can't raise the claim on a node goes on with the others, names it, and ends."""
 
+from dataclasses import replace
+
 import pytest
 
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.engine import session as sessions
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.runclock import RunClock
 from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.miniature import shorten
@@ -55,3 +60,20 @@ def test_an_unreached_node_with_nothing_out_is_unknown_and_not_called_out() -> N
     assert sim.as_found()
     _, again = recovered(sim, engine)
     assert again.exit_code == 0
+
+
+def test_a_machine_that_is_forgotten_holds_up_nobody_any_more_and_is_named() -> None:
+    sim, engine = killed_in_the_restart()
+    operator = sim.operator(faults=[Fault(Way.REFUSED, site="claim.read n1", times=1000)])
+    world = sim.world(operator)
+    clock = RunClock(world.clock)
+    made = engine._session(operator, world, clock, RunLog("r2", clock, operator, ()))
+    ended = sessions.recover(replace(made, forget=frozenset({"n1"})), run_id=None, wait_s=60.0)
+    assert (ended.exit_code, ended.left_out) == (0, ())
+    assert {(entry["node"], entry["state"]) for entry in ended.others} >= {("n1", "drain"), ("n1", "maint")}
+    assert ended.nodes["n1"]["outcome"] == "forgotten"
+    assert ended.message.startswith("everything is as it was found, but for n1, gone for ever as you said")
+    assert [name for name, node in sim.nodes.items() if node.claim is not None] == ["n1"]
+    _, again = recovered(sim, engine)  # it came back all the same, and its claim still tells how it was found
+    assert again.exit_code == 0
+    assert sim.as_found()
