@@ -83,7 +83,7 @@ class Conductor:
         for warning in self.loaded.warnings:
             tell(f"warning: {warning}")
         self.cluster = self.loaded.cluster
-        resolve_all(self.cluster)
+        resolve_all(self.cluster, self.loaded.named)
         self.who = who(options.reason, self.clock)
         self.run = run_id(options.run_id, self.clock)
         self.orders = Orders()

@@ -18,7 +18,8 @@ def refuse_drift(told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], wr
     """A plan that no longer fits is refused, with each thing that has changed. Raises Refused."""
     changed = [text for name in _COMPARED for text in _differences(name, getattr(told, name), getattr(plan, name))]
     changed += _inventory(dict(told.inventory), dict(plan.inventory))
-    changed += _states(told_writes, writes)
+    if set(told.members) == set(plan.members) and [n.name for n in told.nodes] == [n.name for n in plan.nodes]:
+        changed += _states(told_writes, writes)
     if not changed and tuple(told_writes) != tuple(writes):
         changed = ["the writes, or their order"]
     if changed:
@@ -63,11 +64,16 @@ def _states(told: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> lis
     """Each member that is found in another state than the plan found it in."""
     before = {write.member: write.found for write in told}
     now = {write.member: write.found for write in writes}
-    return [
+    changed = [
         f"{member} was found {found.admin.value}, and is {now[member].admin.value} now"
         for member, found in before.items()
         if member in now and now[member] != found
     ]
+    # Who is out already needs no write, and who is in again needs one.
+    changed += [
+        f"{m} was found {found.admin.value}, and is out already now" for m, found in before.items() if m not in now
+    ]
+    return changed + [f"{m} was out already, and is {f.admin.value} now" for m, f in now.items() if m not in before]
 
 
 def _said(value: Any) -> str:

@@ -75,7 +75,7 @@ class Looking:
     def __init__(self, inventory: list[Path] | None, nodes: tuple[str, ...] | None = None) -> None:
         self.loaded: Loaded = load_inventory(find_inventory(inventory))
         self.cluster: Cluster = part_of(self.loaded.cluster, nodes)
-        resolve_all(self.cluster)
+        resolve_all(self.cluster, self.loaded.named)
         self.clock = SystemClock()
         self.run_clock = RunClock(self.clock)
         self.assembled: Assembled = assemble(self.cluster, self.clock)

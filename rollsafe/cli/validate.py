@@ -44,7 +44,7 @@ def validate(
         problems += check_references(loaded.cluster, loaded.named)
         common.chosen(loaded.cluster, names)
         if resolve_secrets:
-            resolve_all(loaded.cluster)
+            resolve_all(loaded.cluster, loaded.named)
     except InvalidInput as error:
         problems += [problem for problem in error.problems if problem not in problems]
     try:

@@ -105,8 +105,17 @@ def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problem
     more = Problems(problems.places, problems.home)
     check_fit(more, resolve(Context(more), written))
     # In the map of a broken key only its own error counts: what else shows there may come of the pruning.
+    # Which balancer a service names does not.
     maps = {path[:-1] or path for path in broken}
-    problems.errors += [e for e in more.errors if e.path and not any(e.path[: len(near)] == near for near in maps)]
+    problems.errors += [
+        error
+        for error in more.errors
+        if error.path
+        and (
+            not any(error.path[: len(near)] == near for near in maps)
+            or (error.path[-1] == "balancer" and error.path not in broken and ("balancers",) not in maps)
+        )
+    ]
 
 
 def _stand_in(data: Any, path: KeyPath, number: int, problems: Problems) -> None:

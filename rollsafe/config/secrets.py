@@ -66,8 +66,8 @@ def check_secret_references(cluster: Cluster, named: Mapping[str, str] = Mapping
     return [f"{where}: {problem}" if where else problem for where, problem in missing if problem]
 
 
-def resolve_all(cluster: Cluster) -> None:
-    """Read every secret. Raises InvalidInput with all that can't be read."""
+def resolve_all(cluster: Cluster, named: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Read every secret. Raises InvalidInput with all that can't be read; `named` tells where they are named."""
     problems: dict[str, None] = {}
     failed: set[str] = set()
     for secret in secrets_of(cluster):
@@ -77,7 +77,8 @@ def resolve_all(cluster: Cluster) -> None:
             secret.reveal()
         except InvalidInput as error:
             failed.add(secret.reference)
-            problems |= dict.fromkeys(error.problems)
+            where = named.get(secret.reference)
+            problems |= dict.fromkeys(f"{where}: {one}" if where else one for one in error.problems)
     if problems:
         raise InvalidInput(list(problems))
 

@@ -217,3 +217,11 @@ def test_a_name_that_fits_nothing_is_told_beside_a_misspelt_key_of_the_same_serv
         'services.scim.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?',
         'services.scim.drain.idel: is not known here; did you mean "idle"?',
     ]
+
+
+def test_an_unknown_balancer_is_told_beside_other_mistakes_of_its_service(tmp_path: Path) -> None:
+    told = problems_of(tmp_path, SMALL.replace("scim: {balancer: lb,", "scim: {balancer: lbx, drian: {},", 1))
+    assert told == [
+        '10: services.scim.drian: is not known here; did you mean "drain"?',
+        '10: services.scim.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?',
+    ]

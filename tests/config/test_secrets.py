@@ -103,6 +103,9 @@ def test_what_is_named_and_not_there_is_told_with_its_line(tmp_path: Path, monke
     assert told[0] == f"{file}:{line}: ssh.known_hosts: {tmp_path / 'kh'}: there is no such file"
     assert [text for text in told if not text.startswith(f"{file}:")] == []
     assert any(": services.scim.tenants[0].token: env:CANARY: " in text for text in told)
+    with pytest.raises(InvalidInput) as caught:
+        resolve_all(loaded.cluster, loaded.named)
+    assert [text for text in caught.value.problems if text not in told] == []
 
 
 def test_no_secret_is_ever_in_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
