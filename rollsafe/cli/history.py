@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
 
 def history(inventory: list[Path] | None) -> "Store":
-    """The store, not opened yet. Raises InvalidInput for an inventory that was named and does not hold."""
+    """The store, not opened yet. Raises InvalidInput for an inventory that was named and does not hold, JournalError
+    for a file that was cut to nothing: that is not the same as no run yet."""
     from rollsafe.journal.store import open_store
 
-    return open_store(_state(inventory))
+    store = open_store(_state(inventory))
+    if store.file.exists() and store.file.stat().st_size == 0:
+        from rollsafe.journal.trouble import emptied
+
+        raise emptied(store.file)
+    return store
 
 
 def _state(inventory: list[Path] | None) -> str | None:

@@ -42,6 +42,14 @@ def damaged(file: Path, run: str, what: str) -> Damaged:
     )
 
 
+def emptied(file: Path) -> Damaged:
+    """The error for a file without a byte in it."""
+    return Damaged(
+        f"the journal {file} is damaged: it is empty, so that whatever it held is gone (or a run died at the moment in "
+        f"which it made the file). Move it away; a new one is made by the next run. {RECOVER}"
+    )
+
+
 def _why(error: Exception) -> tuple[str, str]:
     if isinstance(error, sqlite3.Error):
         name = getattr(error, "sqlite_errorname", None) or ""

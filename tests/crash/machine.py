@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from tests.e2e.judge import claims
 from tests.testbed import Testbed, command
+from tests.testbed.nodes import command_line
 
 CRASHER = Path(__file__).with_name("crasher.py")
 SIDE_BY_SIDE = 5  # they wait more than they compute
@@ -123,6 +124,11 @@ class Machine:
         again = self.recover()
         assert again.exit == 0, again.text
         assert writes(again) == [], again.text
+
+    def restart_goes_on(self, node: str) -> bool:
+        """Does the machine's restart command run just now?"""
+        script = str(self.bed.node(node).folder / "restart.sh")
+        return any(script in command_line(int(pid.name)) for pid in Path("/proc").iterdir() if pid.name.isdigit())
 
     # --- between two turns ------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ def judged(machine: Machine, recovery: Result, woken: Result, told: str) -> int:
     assert machine.restarts_after(mine[0] - OUTWAIT_S) == [], f"a restart came after the claim was raised\n{told}"
     late = [words for at, words in machine.passed() if at > mine[0] and re.match(r"after \S+ in \S+ to ", words)]
     assert len(late) <= 1, f"{late}\n{told}"
-    assert woken.exit in (10, 30, 40), told
+    assert woken.exit in (20, 30, 40), told
     out = {line.partition(": ")[0] for line in machine.bed.observer.not_as_found()}
     named = {f"{e['node']} on {e['endpoint'].replace(':9990', ':9999')}" for e in woken.finished["left_out"]}
     assert out <= named, f"out, and not named: {out - named}\n{told}"

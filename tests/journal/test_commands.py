@@ -134,6 +134,17 @@ def test_a_damaged_journal_is_refused_aloud(state: Path, capsys: pytest.CaptureF
     assert "rollsafe recover" in err
 
 
+@pytest.mark.parametrize("command", [["runs"], ["show"], ["report"]])
+def test_a_journal_that_was_cut_to_nothing_is_not_the_same_as_no_run_yet(
+    state: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    (state / "state" / "rollsafe" / "rollsafe.db").write_bytes(b"")
+    assert run_command_line(command) == 10
+    err = capsys.readouterr().err
+    assert "it is empty" in err
+    assert "rollsafe recover" in err
+
+
 def test_a_broken_inventory_that_lies_here_hides_no_history(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (state / "inventory.yml").write_text("cluster: [")
     assert run_command_line(["runs"]) == 0
