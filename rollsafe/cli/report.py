@@ -66,15 +66,18 @@ def _verify(store: "Store", name: str, output: Output) -> None:
     answer = store.verify(name)
     if output is Output.JSON:
         words = {"ok": answer.ok, "first_bad_seq": answer.first_bad_seq, "reason": answer.reason}
-        typer.echo(common.object_line("verified", words, run=name))
+        chain = {"records": answer.records, "last_hash": answer.last_hash, "ended": answer.ended} if answer.ok else {}
+        typer.echo(common.object_line("verified", {**words, **chain}, run=name))
     if not answer.ok:
         where = f" at record {answer.first_bad_seq}" if answer.first_bad_seq is not None else ""
         raise JournalError(
-            f"run {name} in {store.file} is NOT as it was written{where}: {answer.reason}. Don't use it as evidence; "
-            "what is on the cluster is told by `rollsafe status`."
+            f"run {name} in {store.file} is NOT as it was written{where}: {answer.reason.rstrip('.')}. "
+            "Don't use it as evidence; what is on the cluster is told by `rollsafe status`."
         )
     if output is Output.TEXT:
-        typer.echo(f"Run {name}: {answer.reason}.")
+        typer.echo(f"Run {name}: {answer.reason}. {answer.records} records, the last hash is {answer.last_hash}")
+        if not answer.ended:
+            typer.echo("Its end is not on record: it was killed, it still goes on, or its last records were cut off.")
 
 
 def _export(store: "Store", name: str, file: Path) -> None:

@@ -1,6 +1,7 @@
 """The history of all runs on this machine: open it, begin a run, go on with one, read it back, verify it, export it."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -38,11 +39,17 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Is the chain of a run whole? `first_bad_seq` is None where it is, or where the place has no number."""
+    """Is the chain of a run whole? `first_bad_seq` is None where it is, or where the place has no number.
+
+    Whoever keeps `records` and `last_hash` elsewhere can tell later that nothing was cut off and made anew.
+    """
 
     ok: bool
     first_bad_seq: int | None
     reason: str
+    records: int = 0
+    last_hash: str = ""
+    ended: bool = False  # is the run's own last record, run.finished, the last one?
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +208,14 @@ class Store:
         be read at all."""
         try:
             self._database.check()
-            for _ in self._chain(self._run(run)):
-                pass
+            found = self._run(run)
+            last = deque(self._chain(found), 1)
         except _Broken as broken:
             return Verification(False, broken.seq, broken.reason)
         except JournalError as error:
             return Verification(False, None, str(error))
-        return Verification(True, None, "every record is as it was written")
+        ended = bool(last) and last[0][1].type == "run.finished"
+        return Verification(True, None, "every record is as it was written", *found.head, ended)
 
     def export(self, run: str) -> Iterator[str]:
         """The chain as JSON lines `{"n", "hash", "body"}`: each hash is SHA-256 of the former hash, a newline, and the

@@ -272,6 +272,20 @@ def test_a_forgery_is_refused_aloud(store: Store, statement: str, seq: int | Non
     assert store.runs(5)[0].run == "r1", "the list of runs still comes"
 
 
+def test_what_is_to_be_kept_elsewhere_is_told_and_a_run_without_its_end_is_one(store: Store) -> None:
+    write(store)
+    finish(store, "r1", 6)
+    found = store.verify("r1")
+    lines = list(store.export("r1"))
+    assert (found.ok, found.records, found.ended) == (True, 6, True)
+    assert found.last_hash == json.loads(lines[-1])["hash"]
+    # a cut that makes the end anew leaves a whole chain: only what was kept, or the missing end, can tell
+    forge(store, "UPDATE heads SET length = 5, hash = (SELECT hash FROM records WHERE n = 5)")
+    cut = store.verify("r1")
+    assert (cut.ok, cut.records, cut.ended) == (True, 5, False)
+    assert cut.last_hash != found.last_hash
+
+
 def test_the_export_can_be_verified_without_us(store: Store) -> None:
     write(store)
     lines = list(store.export("r1"))

@@ -71,11 +71,15 @@ def test_all_reports_at_once_and_as_text(home):
 
 
 def test_the_chain_is_verified_and_exported(home):
-    assert "every record is as it was written" in rollsafe(home, "--verify", RUN).stdout
+    told = rollsafe(home, "--verify", RUN).stdout
+    assert "every record is as it was written" in told
+    assert "end is not on record" not in told
     rollsafe(home, "--export", "chain.jsonl")
     lines = (home[0] / "chain.jsonl").read_text().splitlines()
     assert len(lines) == len(stories.node_out()) + 1
     assert verify_lines(lines) == ""
+    assert f"{len(lines) - 1} records, the last hash is {json.loads(lines[-1])['hash']}\n" in told
+    assert json.loads(rollsafe(home, "--verify", RUN, "-o", "json").stdout.splitlines()[0])["ended"] is True
 
 
 def test_a_changed_record_is_found(home):
