@@ -97,10 +97,10 @@ def resume(session: Session, plan: Plan, run_id: str, *, take_over: bool = False
 
 def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> Ending:
     copies = takeover.read_copies(session.world)
+    if copies.of(run_id):
+        copies = _watched(session, copies, run_id, "resume", take_over=take_over)
     if not copies.of(run_id):
         raise Refused(f"run {run_id} has no claim on the cluster any more: it was ended or recovered; begin a new run")
-    if not take_over:
-        met.refuse_if_alive(session, copies, run_id, "resume")
     why = _recovered_since(session, copies, run_id) or met.unknown_here(session, copies.highest(run_id))
     if why:
         return met.dead(session, copies.highest(run_id), why)
@@ -175,8 +175,9 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     runs = [r for r in copies.runs() if run_id in (None, r)]
     if not runs:
         return _nothing_to_recover(copies, run_id, session)
-    if not take_over:
-        met.refuse_if_alive(session, copies, runs[0], "recover")
+    copies = _watched(session, copies, runs[0], "recover", take_over=take_over)
+    if not copies.of(runs[0]):
+        return _recover(session, run_id, wait_s, take_over=take_over)  # it has ended; is there another?
     others = _others(session, copies, runs[0], "recover", take_over=take_over)
     taken = _taken(session, copies, runs[0], others)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
@@ -187,6 +188,16 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     left = [r for r in runs[1:] if r not in others]
     more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
+
+
+def _watched(
+    session: Session, copies: takeover.Copies, run_id: str, command: str, *, take_over: bool
+) -> takeover.Copies:
+    """The copies after the run's beat was watched: it may have ended meanwhile. Raises Refused where it lives."""
+    if take_over:
+        return copies
+    met.refuse_if_alive(session, copies, run_id, command)
+    return takeover.read_copies(session.world)
 
 
 def _taken(session: Session, copies: takeover.Copies, run_id: str, others: Sequence[str]) -> takeover.Taken:

@@ -76,6 +76,31 @@ def test_a_run_that_ends_while_its_beat_is_watched_is_not_called_dead(early_s: f
     assert "it lives" in told[0].message or told[0].message.endswith("which has ended since. Start again")
 
 
+@pytest.mark.parametrize(
+    ("command", "said"), [("recover", (0, "nothing to do")), ("resume", (10, "has no claim on the cluster any more"))]
+)
+@pytest.mark.parametrize("early_s", [0.2, 1.2, 2.5])
+def test_a_run_that_ends_while_recover_watches_it_leaves_nothing_to_take_over(
+    command: str, said: tuple[int, str], early_s: float
+) -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    alone = sim.operator()
+    engine("run", alone, sim.world(alone), "r1")
+    takes_s = sim.timeline.now
+    sim, told = SimWorld(cluster), []
+    first, second = sim.operator("first"), sim.operator("second")
+
+    def meets_it() -> None:
+        sim.timeline.pass_time(takes_s - early_s)
+        told.append(engine(command, second, sim.world(second), "r1"))
+
+    sim.timeline.together([lambda: engine("run", first, sim.world(first), "r1"), meets_it])
+    sim.close()
+    assert told[0].exit_code == said[0]
+    assert said[1] in told[0].message
+
+
 def test_a_claim_that_could_be_neither_made_whole_nor_removed_is_told() -> None:
     cluster, steps = shorten(small_cluster(), EACH_NODE)
     sim, engine = SimWorld(cluster), Engine(cluster, steps)
