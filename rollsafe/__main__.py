@@ -1,11 +1,13 @@
 """`rollsafe`, and `python -m rollsafe`."""
 
+import os
 import signal
 import sys
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code (see the contract in README: Exit codes)."""
+    _open_what_is_closed()
     # Whoever is told to end while it still imports is told so once there is somebody to say it: Ending hears them.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -13,6 +15,17 @@ def main() -> None:
     from rollsafe.cli.interrupt import hear_interrupts
 
     sys.exit(run_command_line(sys.argv[1:], hear_interrupts))
+
+
+def _open_what_is_closed() -> None:
+    """A caller may have closed stdin, stdout or stderr (`>&-`): then no file of ours may take its place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 if __name__ == "__main__":

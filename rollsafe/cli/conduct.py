@@ -40,6 +40,7 @@ from rollsafe.planner.state import RunState
 from rollsafe.ports import JournalWriter, Listener
 
 if TYPE_CHECKING:
+    from rollsafe.reporting.jsonl import JsonLines
     from rollsafe.reporting.reports import ReportPaths
 
 END_WITHIN_S = 4.2  # after SIGTERM or the second SIGINT the process ends within 5 s
@@ -238,7 +239,7 @@ class Conductor:
         if self.options.events is not None:
             events = JsonLines.to_file(self.options.events)
             listeners.append(events)
-            self._closers.append(events.close)
+            self._closers.append(lambda: _close_events(events, self.options.events))
         for listener, close in outside_listeners(self.cluster):
             listeners.append(listener)
             self._closers.append(close)
@@ -281,6 +282,13 @@ class Conductor:
         timer = threading.Timer(max(0.1, ordered_s + GONE_WITHIN_S - now_s), os._exit, [code])
         timer.daemon = True
         timer.start()
+
+
+def _close_events(events: "JsonLines", path: Path | None) -> None:
+    """Close the file of --events, and say whether it is whole: a full disk stops no run."""
+    events.close()
+    if events.dropped:
+        tell(f"warning: --events {path} is incomplete: {events.dropped} lines could not be written")
 
 
 def _refuse_bad_paths(options: Options) -> None:

@@ -4,7 +4,9 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
+from rollsafe.cli.ending import tell
 from rollsafe.errors import InvalidInput
 
 LIBRARIES = ("paramiko", "httpx", "httpcore", "urllib3")  # they chat at INFO about each packet and request
@@ -29,10 +31,25 @@ def set_up_logging(verbose: int = 0, log_file: Path | None = None) -> None:
         root.addHandler(_file_handler(log_file))
 
 
+class _LogFile(logging.StreamHandler[TextIO]):
+    """The log file. A full disk is told once, and stops neither the run nor the lines that fit again later."""
+
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._path = path
+        self._told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's signature
+        """One sentence instead of a traceback for each line."""
+        if not self._told:
+            self._told = True
+            tell(f"warning: --log-file {self._path} is incomplete: {sys.exc_info()[1]}")
+
+
 def _file_handler(path: Path) -> logging.Handler:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        handler = logging.StreamHandler(os.fdopen(descriptor, "a", encoding="utf-8"))
+        handler = _LogFile(path, os.fdopen(descriptor, "a", encoding="utf-8"))
     except OSError as error:
         raise InvalidInput([f"--log-file {path}: {error.strerror}; name a file that you may write"]) from error
     handler.setLevel(logging.DEBUG)

@@ -114,7 +114,7 @@ class PlaybookFile(Part):
     """What happens to each node of a run, one node at a time."""
 
     name: Name = Field(description="the playbook's name; the file is called NAME.yml")
-    description: Text = Field(description="what it does, in one sentence")
+    description: Text = Field("", validate_default=False, description="what it does, in one sentence")
     each_node: list[Step] = Field(description="the steps in their order; each is a name, or a name with arguments")
 
 

@@ -71,12 +71,20 @@ def verdict(
     for end, what in sorted(ends):
         left = end - now
         if left < need:
-            left_min, need_min = left.total_seconds() / 60, need.total_seconds() / 60
             who = f"{', '.join(nodes)} take" if len(nodes) > 1 else "a node takes"
-            reason = f"{what} is in {left_min:.0f} min ({end.astimezone(UTC):%H:%M} UTC), {who} {need_min:.0f} min"
+            reason = f"{_when(what, left)} ({end.astimezone(UTC):%H:%M} UTC), {who} {_long(need)}"
             fewer = f", or with fewer nodes: --nodes {','.join(nodes[:-1])}" if len(nodes) > 1 else ""
             return Verdict("window", False, reason, remedy=f"begin in the next window{fewer}")
     return Verdict("window", True, "no window is set" if not ends else "a node fits before " + min(ends)[1])
+
+
+def _when(what: str, left: timedelta) -> str:
+    return f"{what} is in {_long(left)}" if left > timedelta() else f"{what} is past"
+
+
+def _long(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def closes(rules: WindowRules, now: datetime) -> datetime | None:

@@ -15,6 +15,7 @@ from typing import IO
 
 STALL_MS = 2000  # the longest a reader that takes nothing is waited for, once
 BACKLOG = 16 * 1024 * 1024  # bytes kept for such a reader; then whole lines are dropped, and counted
+PIPE_BYTES = 1 << 20  # the most that a user may ask for without rights
 PIPE_CHUNK = 4096  # PIPE_BUF of Linux: a pipe that polls writable takes this much without blocking
 
 
@@ -30,6 +31,7 @@ class Outlet:
         # A stand-in for stdout (it may remember lines) is written through; only its readiness is asked below it.
         self._plain = isinstance(stream, io.TextIOWrapper)
         self._regular = self._plain and _is_regular(self._fd)
+        _widen(self._fd)
         self._lock = threading.RLock()  # a signal handler may write in the middle of a write of its own thread
         self._queue: deque[bytes] = deque()
         self._queued = 0
@@ -122,6 +124,15 @@ class Outlet:
         self.dropped += len(self._queue)
         self._queue.clear()
         self._queued = len(line)
+
+
+def _widen(descriptor: int | None) -> None:
+    """Let a pipe hold a whole run's lines (64 KiB else), so that whoever reads it only at the end gets the last one."""
+    with contextlib.suppress(Exception):  # Linux only, and only as far as this user may
+        import fcntl
+
+        if descriptor is not None and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _descriptor(stream: IO[str]) -> int | None:

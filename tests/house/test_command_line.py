@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -192,6 +193,26 @@ def test_a_signal_while_rollsafe_still_starts_is_not_lost() -> None:
     )
     shown, _ = run.communicate(timeout=60)
     assert (run.returncode, json.loads(shown.splitlines()[-1])["exit_code"]) == (20, 20)
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_caller_that_closed_its_ends_gets_the_same_exit_code(closed: str, tmp_path: Path) -> None:
+    file = tmp_path / "inventory.yml"
+    file.write_text(SLOW_SECRET.format(asked=tmp_path / "asked"))
+    for words, code in ((["validate", "-i", str(file)], 0), (["run", "-i", "missing.yml", "-o", "json"], 2)):
+        line = f"{sys.executable} -m rollsafe {shlex.join(words)} {closed}"
+        assert subprocess.run(["/bin/sh", "-c", line], check=False, timeout=60).returncode == code
+
+
+def test_a_log_file_on_a_full_disk_is_told_once(tmp_path: Path) -> None:
+    code = (
+        "import logging; from pathlib import Path; from rollsafe.cli.logs import set_up_logging\n"
+        "set_up_logging(0, Path('/dev/full'))\n"
+        "for _ in range(3): logging.getLogger('x').info('a line')\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert "Traceback" not in shown.stderr
+    assert shown.stderr.count("warning: --log-file /dev/full is incomplete: [Errno 28]") == 1
 
 
 def test_nohup_keeps_a_command_alive() -> None:

@@ -163,3 +163,18 @@ def test_a_stand_in_for_stdout_hears_each_line(tmp_path):
         sink.close()
     assert json.loads(stream.said.splitlines()[-1])["type"] == "run.finished"
     assert (tmp_path / "out").read_text() == stream.said
+
+
+def test_a_pipe_that_is_read_only_at_the_end_holds_a_whole_run():
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", encoding="utf-8") as stream, os.fdopen(reader, encoding="utf-8") as end:
+        lines = JsonLines(stream)
+        for _ in range(40):
+            for record in stories.good_run(3):
+                lines.hear(record)
+        lines.close()
+        assert lines.dropped == 0
+        stream.close()
+        told = end.read().splitlines()
+    assert sum(map(len, told)) > 200_000
+    assert json.loads(told[-1])["type"] == "run.finished"
