@@ -72,16 +72,17 @@ def serve(port: Any, certificate: str | None) -> None:
     server.serve_forever()
 
 
-def certificate(folder: Path) -> Path:
-    """A key and a certificate for 127.0.0.1 that lives an hour."""
+def certificate(folder: Path, host: str = "127.0.0.1") -> Path:
+    """A key and a certificate for the host that lives an hour."""
+    whose = x509.IPAddress(ip_address(host)) if host.startswith("127.") else x509.DNSName(host)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(
             name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(hours=1)
         )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([whose]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -138,6 +138,8 @@ def _families(fold: Fold, failures: dict[tuple[str, str], int]) -> list[str]:
         _family("writes", "Writes to the balancers.", [({**base, "outcome": k}, float(v)) for k, v in writes.items()]),
         _family("probes", "Probes sent.", _numbers(seen, "probes")),
         _family("probes_failed", "Probes failed.", _numbers(seen, "failed")),
+        _family("probes_missed", "Probes that were due and could not be sent.", _numbers(seen, "missed")),
+        _family("probe_late_seconds", "The worst delay between due and sent.", _numbers(seen, "late_s")),
         _family("longest_outage_seconds", "The longest outage.", _numbers(seen, "longest_outage_s")),
         _family("availability_ratio", "Good probes out of all.", _numbers(seen, "availability")),
         _family(
@@ -161,7 +163,7 @@ def _family(name: str, words: str, samples: list[tuple[dict[str, str], float]]) 
     if not samples:
         return ""
     head = f"# HELP rollsafe_{name} {words}\n# TYPE rollsafe_{name} gauge\n"
-    return head + "".join(f"rollsafe_{name}{{{_labels(labels)}}} {value:.15g}\n" for labels, value in samples)
+    return head + "".join(f"rollsafe_{name}{{{_labels(labels)}}} {round(value, 6):.15g}\n" for labels, value in samples)
 
 
 def _labels(labels: dict[str, str]) -> str:

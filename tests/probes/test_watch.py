@@ -88,6 +88,21 @@ def test_the_rhythm_is_kept_though_answers_are_slow(server: Server, client: http
     assert 0.2 <= watch.latencies()[0].median_s < 0.3
 
 
+def test_a_main_thread_that_only_computes_stalls_no_probe(server: Server, clock: SystemClock) -> None:
+    server.reply = respond(200, RUNNING)
+    with httpx.Client() as client:
+        watch = watch_of(server, client, clock, interval_s=0.5)
+        watch.start()
+        busy_until_s = time.monotonic() + 4.0
+        while time.monotonic() < busy_until_s:
+            pass
+        (seen,) = watch.summaries()
+        watch.stop()
+    assert (seen.failed, seen.missed) == (0, 0)
+    assert seen.probes >= 7
+    assert seen.late_s < 0.5
+
+
 def test_an_outage_is_measured_and_told(server: Server, client: httpx.Client, clock: SystemClock) -> None:
     news = News()
     server.reply = respond(200, RUNNING)

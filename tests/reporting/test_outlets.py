@@ -37,6 +37,10 @@ def test_metrics_hold_the_run_s_numbers(tmp_path):
     assert 'rollsafe_probes_failed{cluster="jira-prod",service="scim"} 2\n' in text
     assert 'rollsafe_node_phase_seconds{cluster="jira-prod",node="jira1",phase="restart"} 9\n' in text
     assert metrics.problem == ""
+    told = re.findall(r"^# (HELP|TYPE) (\w+)", text, re.M)
+    assert told == [(word, name) for _, name in told[::2] for word in ("HELP", "TYPE")], "each once, in this order"
+    for name in {name for _, name in told}:
+        assert re.search(rf"^# TYPE {name} gauge\n{name}\{{", text, re.M), "samples follow their own TYPE"
     line = re.compile(r'^(# (HELP|TYPE) rollsafe_\w+ .+|rollsafe_\w+\{(\w+="([^"\\\n]|\\.)*",?)+\} -?[0-9.e+-]+)$')
     assert all(line.match(one) for one in text.splitlines())
 
