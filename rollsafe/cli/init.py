@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LIMIT_S = 5.0
 MAX_BYTES = 1 << 22
+_defaults_answer = ContextVar("defaults_answer", default=False)  # in a script, once its input has ended
 _TYPE_SERVER = "2"  # of a line in `show stat`
 
 # Of each pool: server and "address:port".
@@ -45,6 +47,7 @@ def init(
 
     if output_file.exists():
         raise InvalidInput([f"{output_file} exists and is kept: name another with -f FILE, or move it away"])
+    _defaults_answer.set(source is not None)  # the balancer has told what matters
     answers = _from_haproxy(source) if source is not None else _from_questions()
     text = compose(answers)
     try:
@@ -125,7 +128,7 @@ def _from_haproxy(source: str) -> "First":
 
 
 def _ask(text: str, default: str | None, check: Callable[[str], str] | None = None) -> str:
-    """Ask until the answer holds; the end of the input ends the command."""
+    """Ask until the answer holds. Where the input has ended, the default is the answer, or the command ends."""
 
     def checked(answer: str) -> str:
         try:
@@ -138,6 +141,9 @@ def _ask(text: str, default: str | None, check: Callable[[str], str] | None = No
     except typer.Abort:
         if sys.stdin.isatty():
             raise  # Ctrl-C
+        if default is not None and _defaults_answer.get():
+            typer.echo(default)
+            return checked(default)
         raise InvalidInput(
             [f'the input ended at the question "{text}": answer it in a terminal, or copy inventory.example.yml']
         ) from None

@@ -248,3 +248,12 @@ def test_init_reads_a_live_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         typed(monkeypatch, *[""] * 4, "", "", "zbs1", "https://scim.example.com", "https://jira.example.com")
         assert call("init", "-f", str(file), "--from", source) == 0
         check_read(load_inventory([file]).cluster, endpoint)
+
+
+@pytest.mark.real
+def test_init_from_a_live_haproxy_needs_nobody_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, haproxy: int
+) -> None:
+    typed(monkeypatch)
+    assert call("init", "-f", str(tmp_path / "i.yml"), "--from", f"haproxy://127.0.0.1:{haproxy}") == 0
+    check_read(load_inventory([tmp_path / "i.yml"]).cluster, f"tcp://127.0.0.1:{haproxy}")
