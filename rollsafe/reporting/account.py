@@ -271,6 +271,11 @@ class Account:
         return [self.verdict] + [message] * (message not in ("", self.verdict))
 
     @property
+    def notable(self) -> list[Note]:
+        """The notes; without the gates that refused a run, for then they are its verdict."""
+        return [note for note in self.notes if not (note.kind == "gate.checked" and self.outcome == "refused")]
+
+    @property
     def refusals(self) -> list[Gate]:
         """The gates that refused a run, where its own sentence is made of them alone: a list reads better than it."""
         closed = [gate for gate in self.gates if not gate.allowed] if self.outcome == "refused" else []

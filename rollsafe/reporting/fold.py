@@ -86,6 +86,8 @@ class Fold:
             return
         self._last_gate[gate.node, gate.name] = gate
         self.account.gates.append(gate)
+        if not gate.allowed:
+            self._note(record)
 
     def node_started(self, record: Record) -> None:
         self._node(record).outcome = ""

@@ -134,5 +134,6 @@ def _writes(account: Account) -> str:
 
 
 def _notes(account: Account) -> str:
-    rows = [f"- {clock_face(note.at_s)} {_safe(note.text)}" for note in account.notes[:MOST_ROWS]]
+    notes = [note for note in account.notes if note.kind != "gate.checked"]  # these have a table of their own
+    rows = [f"- {clock_face(note.at_s)} {_safe(note.text)}" for note in notes[:MOST_ROWS]]
     return "### Notes\n\n" + "\n".join(rows) if rows else ""

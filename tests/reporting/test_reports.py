@@ -86,6 +86,26 @@ def test_a_refusal_by_several_gates_is_a_list_and_not_one_long_sentence():
     assert "The claim is another" in html(account_of(story.records)).replace("Nothing was touched: t", "T")
 
 
+def test_a_hold_is_among_what_a_reader_should_not_miss():
+    story = stories.Story(["jira1", "jira2"])
+    story.begin()
+    story.whole_node("jira1", 1)
+    story.gate("jira2", "budget", allowed=False, reason="the scim probe entra: failing for 3.0 s", remedy="it opens")
+    story.wait(4)
+    story.gate("jira2", "budget", reason="the scim probe entra: 1 of 20 failed")
+    story.whole_node("jira2", 2)
+    story.finish("done", 0, "2 of 2 nodes were restarted.", {})
+    account = account_of(story.records)
+    assert [note.kind for note in account.notable] == ["gate.checked"]
+    text = html(account)
+    assert (
+        text.index("What a reader should not miss")
+        < text.index("jira2: gate budget: no, the scim probe")
+        < text.index("<h2>Nodes</h2>")
+    )
+    assert "What a reader" not in html(account_of(stories.refused()))
+
+
 def test_phases_and_outages_have_their_true_lengths():
     account = account_of(stories.node_out())
     jira1 = account.nodes["jira1"]
@@ -164,13 +184,24 @@ def test_junit_has_failures_errors_and_skips_where_they_belong():
     assert int(good.get("tests")) > 15
 
 
+def test_failed_probes_within_the_budget_are_told_and_fail_no_pipeline():
+    records = stories.good_run()
+    seen = {"scim": {"probes": 40, "failed": 2, "longest_outage_s": 5.0, "availability": 0.95}}
+    for outcome, failures in (("done", "0"), ("stopped", "2")):
+        last = replace(records[-1], data={**records[-1].data, "services": seen, "outcome": outcome})
+        root = ET.fromstring(junit(account_of([*records[:-1], last])))
+        assert root.get("failures") == failures, "of a run that was stopped, the run itself and what was not reachable"
+        assert "2 failed, longest outage 5.0 s" in root.findtext(".//system-out")
+
+
 # What Jenkins' xUnit plugin lets pass (junit-10.xsd): tag -> children, attributes that must be, others that may be.
 SCHEMA = {
     "testsuites": ("testsuite", "", "name time tests failures errors"),
     "testsuite": ("properties testcase", "name tests failures errors", "time skipped timestamp hostname"),
     "properties": ("property", "", ""),
     "property": ("", "name value", ""),
-    "testcase": ("failure error skipped", "name", "time classname"),
+    "testcase": ("failure error skipped system-out", "name", "time classname"),
+    "system-out": ("", "", ""),
     "failure": ("", "", "type message"),
     "error": ("", "", "type message"),
     "skipped": ("", "", "type message"),
