@@ -20,7 +20,7 @@ MOST_POINTS = 400
 TELLING = ("after the claim changed on jira2", "after jira1 in scim to drain", "after the restart of jira1")
 
 
-def die_at(machine: Machine, point: str) -> str:
+def die_at(machine: Machine, point: str, *words: str) -> str:
     """Run until the point (its number, or its words), recover from elsewhere, judge. Empty: there was none."""
     machine.begin()
     killed = machine.crashing(point, *RUN).result()
@@ -28,7 +28,7 @@ def die_at(machine: Machine, point: str) -> str:
         assert killed.exit == 0, killed.text
         machine.bed.observer.stop()
         return ""
-    recovered = machine.recover()
+    recovered = machine.recover(*words)
     machine.bed.observer.stop()
     told = f"killed {machine.last_point}\n{recovered.text}"
     assert recovered.exit == 0, told
@@ -41,7 +41,7 @@ def die_at(machine: Machine, point: str) -> str:
 def test_a_run_that_dies_at_a_telling_point_is_put_right_from_elsewhere(tmp_path: Path) -> None:
     def one(number: int) -> str:
         with Machine(tmp_path / f"bed{number}") as machine:
-            return die_at(machine, TELLING[number])
+            return die_at(machine, TELLING[number], "--take-over")  # the beat is watched in the long test
 
     with ThreadPoolExecutor(len(TELLING)) as pool:
         assert all(pool.map(one, range(len(TELLING)))), "each point was met"

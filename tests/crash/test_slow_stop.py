@@ -64,7 +64,7 @@ def twenty(chance: random.Random) -> list[Death]:
 
 
 def test_a_node_that_is_still_stopping_is_not_put_back(tmp_path: Path) -> None:
-    deaths = (Death(SENT, 50, 9, at_once=True), Death(ANSWERED, 20, 4, at_once=True))
+    deaths = (Death(SENT, 50, 4, at_once=True), Death(ANSWERED, 20, 3, at_once=True))
 
     def one(number: int) -> str:
         with Machine(tmp_path / f"bed{number}") as machine:
