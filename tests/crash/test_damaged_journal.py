@@ -204,7 +204,7 @@ def kill_damage_recover(machine: Machine, point: str, damage: Damage, chance: ra
     whole = machine.operator("night-operator", "show", "last").result().exit == 0
     told = ""
     if not whole:
-        refused = machine.operator("night-operator", "resume", "--yes").result()
+        refused = machine.operator("night-operator", "resume", "--yes", *words).result()
         told = refused.text
         assert refused.exit in (10, 30), told
         assert writes(refused) == [], told
