@@ -27,8 +27,10 @@ _VERDICTS = {
     "node-out": "A node is out of service. It needs a person.",
     "unknown": "A balancer or a node could not be read at the end. Look before doing anything.",
     "defect": "A defect of rollsafe, before its first write.",
-    "": "This run has no end on record: its process was killed, or it still goes on. Treat its state as unknown.",
+    "": "This run has no end on record: its process was killed, or it still goes on. What it left is unknown: "
+    "rollsafe recover puts back what it took out.",
 }
+_WISHED = {"recover": {"put back"}, "ready": {"put back"}, "drain": {"drained"}}  # of a node, beside RESTARTED
 _DONE = {  # of the commands that restart nothing
     "recover": "Everything is as it was found.",
     "drain": "The node is drained and out of service, because somebody said so.",
@@ -133,6 +135,14 @@ class Gate:
     reason: str
     remedy: str
     times: int = 1
+
+    @property
+    def words(self) -> str:
+        """Its reason, and of a no the remedy: each a sentence."""
+        if self.allowed or not self.remedy:
+            return self.reason
+        end = "" if self.reason.endswith(("?", "!", ".")) else "."
+        return f"{self.reason}{end} {self.remedy[:1].upper()}{self.remedy[1:]}"
 
 
 @dataclass(slots=True)
@@ -269,6 +279,10 @@ class Account:
         if self.refusals:
             return [self.verdict]
         return [self.verdict] + [message] * (message not in ("", self.verdict))
+
+    def well(self, node: NodeAccount) -> bool:
+        """Did the node come to what was ordered?"""
+        return node.restarted or node.outcome in _WISHED.get(self.mode, ())
 
     @property
     def notable(self) -> list[Note]:

@@ -127,7 +127,7 @@ class Fold:
         node.message = "" if said == f"{node.name}: {node.outcome}" else said
         for span in node.spans:
             if span.end_s is None:
-                span.end_s, span.outcome = self.now_s, node.outcome
+                span.end_s, span.outcome = self.now_s, "done" if self.account.well(node) else node.outcome
 
     def node_landed(self, record: Record) -> None:
         node, data = self._node(record), record.data

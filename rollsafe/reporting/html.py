@@ -38,7 +38,7 @@ def html(account: Account) -> str:
         writes_left=writes_left,
         phases=PHASES,
         thousands=len(account.nodes) > MOST_ROWS,  # a browser takes its time with so long a table: only when asked to
-        astray=[node for node in account.nodes.values() if not (node.restarted or node.untouched)],
+        astray=[node for node in account.nodes.values() if not (account.well(node) or node.untouched)],
     )
 
 

@@ -77,13 +77,13 @@ def _node_suite(root: Element, account: Account, node: NodeAccount) -> None:
     for gate in stuck:
         unreachable = any(word in gate.name.lower() for word in _REACH)
         case = _case(suite, node.name, f"gate {gate.name}")
-        _bad(case, "failure" if unreachable else "error", f"{gate.reason}. {gate.remedy}".rstrip(". "))
+        _bad(case, "failure" if unreachable else "error", gate.words)
     for span in node.spans:
         _step_case(suite, node, span)
     if not stuck and not node.spans:
         case = _case(suite, node.name, "not begun")
         _bad(case, "skipped", f"{node.name} was not begun: {account.message or account.verdict}")
-    if node.spans and not node.restarted and not suite.findall("testcase/failure"):
+    if node.spans and not account.well(node) and not suite.findall("testcase/failure"):
         _bad(_case(suite, node.name, "outcome"), "failure", f"{node.name}: {node.outcome}. {node.message}")
     _count(suite)
 

@@ -10,6 +10,7 @@ import pytest
 from rollsafe.cli.in_rehearsal import Engine
 from rollsafe.model.record import Record
 from rollsafe.rehearsal.balancers import Request
+from rollsafe.rehearsal.faults import Crash
 from rollsafe.rehearsal.sample import small_cluster
 from rollsafe.rehearsal.world import SimWorld
 from rollsafe.reporting.fold import account_of
@@ -118,3 +119,28 @@ def test_the_spans_of_a_node_are_its_steps() -> None:
     assert [span.name for span in mine] == ["drain", "drain", "restart", "healthy", "ready", "soak"]
     assert all(span.status.is_ok for span in mine)
     assert all(one.end_time <= other.start_time for one, other in pairwise(mine))
+
+
+def test_a_node_that_a_recovery_put_back_went_well() -> None:
+    cluster = small_cluster(nodes=2)
+    sim = SimWorld(cluster, traffic=False)
+    dies, saves = sim.operator("dies"), sim.operator("saves")
+
+    def hear(record: Record) -> None:
+        if record.type == "restart.begun":
+            dies.dead = True
+            raise Crash(dies.name)
+
+    dies.listeners.append(hear)
+    engine = Engine(cluster)
+    with pytest.raises(Crash):
+        engine("run", dies, sim.world(dies), "window")
+    killed = account_of(list(dies.records))
+    assert "rollsafe recover" in killed.verdict
+    assert "<failure" in junit(killed)
+    engine("recover", saves, sim.world(saves), "rescue")
+    account = account_of(list(saves.records))
+    assert [(node.name, node.outcome) for node in account.nodes.values() if node.spans] == [("n1", "put back")]
+    assert "<failure" not in junit(account)
+    assert not [bar for row in timeline(account).rows for bar in row.bars if "bad" in bar.kind]
+    assert 'class="short no"' not in html(account)

@@ -177,6 +177,7 @@ def test_junit_has_failures_errors_and_skips_where_they_belong():
     refused = ET.fromstring(junit(account_of(stories.refused())))
     jira2 = next(suite for suite in refused if suite.get("name") == "jira2")
     assert (jira2.get("errors"), jira2.get("failures")) == ("1", "1")
+    assert jira2.find("testcase/error").get("message").endswith("jira1 is down. Start jira1, or put it back")
     assert refused.get("errors") == "2"
     good = ET.fromstring(junit(account_of(stories.good_run())))
     assert (good.get("failures"), good.get("errors")) == ("0", "0")
