@@ -163,6 +163,13 @@ class ClaimKeeper:
         """A higher revision with these fields, on every node of ours. Raises ClaimError naming those that failed."""
         _raise_failed(self._change(**fields))
 
+    def change_where_reached(self, **fields: Any) -> Mapping[str, str]:
+        """As `change`, but a copy that fails is ours no longer: its node is told, with the reason."""
+        failed = self._change(**fields)
+        for node in failed:
+            del self.tokens[node]
+        return failed
+
     def _change(self, **fields: Any) -> dict[str, str]:
         """Those that failed, each with the reason."""
         with self._lock:

@@ -257,7 +257,9 @@ def _write_anew(
         world, clock, replace(best, token=replace(best.token, epoch=token.epoch, holder=token.holder), who=who)
     )
     keeper.tokens = {node: copy.token for node, copy in ours.items()}
-    keeper.change(released=False, done=False)
+    blocked |= keeper.change_where_reached(released=False, done=False)
+    if not keeper.tokens:
+        raise Refused(f"no raised copy of the claim of run {token.run} could be written anew: {blocked}")
     _make_missing(world, keeper, again, raised, blocked)
     return Taken(keeper, best, blocked)
 
@@ -267,7 +269,7 @@ def _make_missing(
 ) -> None:
     """A missing copy is made anew, here and only here; so is one that is done, or was a raised one of another run."""
     for node, copy in copies.by_node.items():
-        if node in keeper.tokens or isinstance(copy, Unread):
+        if node in keeper.tokens or node in blocked:
             continue
         try:
             if isinstance(copy, ClaimRecord) and (copy.done or node in raised):
@@ -280,4 +282,4 @@ def _make_missing(
         if made:
             keeper.tokens[node] = keeper.record.token
         else:
-            blocked.setdefault(node, "another's claim has appeared there")
+            blocked[node] = "another's claim has appeared there"

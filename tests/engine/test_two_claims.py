@@ -76,3 +76,24 @@ def test_a_node_that_is_reached_again_within_the_ten_seconds_is_raised_too() -> 
     assert ended.exit_code == 0
     assert sim.as_found()
     assert not claims(sim)
+
+
+def test_a_connection_cut_after_the_ten_seconds_blocks_its_node_only() -> None:
+    sim, engine = killed_in_the_restart()
+    operator = sim.operator()
+    swaps: list[str] = []
+
+    def cut(site: str) -> None:
+        swaps.append(site)
+        if site == "claim.swap n3" and swaps.count(site) == 2:
+            operator.faults.append(Fault(Way.REFUSED, site=site))
+
+    operator.hooks.append(lambda call: cut(call.site))
+    ended = engine("recover", operator, sim.world(operator), "r")
+    assert operator.records[-1].type == "run.finished"
+    assert (ended.exit_code, ended.left_out) == (40, ())
+    assert "The claim on n3 could not be reached, and stays" in ended.message
+    assert sim.as_found()
+    _, again = recovered(sim, engine)
+    assert again.exit_code == 0
+    assert not claims(sim)
