@@ -32,6 +32,7 @@ class Engine:
     cluster: Cluster
     steps: tuple[PlannedStep, ...] = EACH_NODE
     nodes: tuple[str, ...] = ()
+    wait_for_lock_s: float = 0.0
     orders: dict[str, Orders] = field(default_factory=dict)  # operator -> its signals
     plans: dict[str, Plan] = field(default_factory=dict)  # run -> the stored plan
 
@@ -77,6 +78,7 @@ class Engine:
             operator.name,
             "rollsafe recover",
             budget=self._budget(world.watch.summaries),
+            wait_for_lock_s=self.wait_for_lock_s,
         )
 
     def _budget(self, summaries: Callable[[], Sequence[ProbeSummary]]) -> Callable[[], Budget]:

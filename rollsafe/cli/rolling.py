@@ -53,14 +53,11 @@ class Rolling:
             if told is not None:
                 self.selection = self._told(told[0])
             plan, now = self.survey()
-            if told is not None:
-                writes = forecast(plan, now).writes
-                refuse_drift(told[0], plan, told[1], writes)
             ask_or_refuse(question(plan), yes=yes or told is not None)
         except Refused as error:
             return conductor.refuse(error)
         log = conductor.log(conductor.begin(plan))
-        return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))
+        return conductor.conduct(log, lambda s: session.run(s, plan, now, mode, _fits(told)))
 
     def _told(self, plan: Plan) -> Selection:
         """What a plan's file chose. Raises Refused where the command line or the inventory says otherwise."""
@@ -90,6 +87,13 @@ class Rolling:
             return load_playbook(playbook, self._beside).each_node
         except InvalidInput as error:
             raise Refused(f"nothing was touched: the plan's playbook can't be used any more: {error}") from error
+
+
+def _fits(told: tuple[Plan, tuple[PlannedWrite, ...]] | None) -> session.Fits | None:
+    """Refuses what is not the plan of the file; None where no file was given."""
+    if told is None:
+        return None
+    return lambda plan, now: refuse_drift(told[0], plan, told[1], forecast(plan, now).writes)
 
 
 def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:

@@ -86,13 +86,18 @@ def survey(world: World, cluster: Cluster, selection: Selection, clock: RunClock
     if problems:
         raise Refused("nothing was touched: " + "; ".join(problems))
     plan = plan_of(cluster, members, selection)
+    return plan, look(world, plan, clock)
+
+
+def look(world: World, plan: Plan, clock: RunClock) -> Readings:
+    """One whole look at what the plan is about; what did not answer is asked again, a few times."""
     observer = Observer(world, plan, clock, keeper=None, orders=Orders(), budget=Budget)
     now = observer.look(RunState(), everything=True)
     for _ in range(READ_TRIES):
         if _complete(world, plan, now):
             break
         now = _patched(observer.look(RunState(), everything=True), now)
-    return plan, now
+    return now
 
 
 def _complete(world: World, plan: Plan, now: Readings) -> bool:

@@ -23,6 +23,8 @@ from rollsafe.planner.state import Restart
 from rollsafe.ports import World
 
 LOCK_LOOK_EVERY_S = 2.0
+Fits = Callable[[Plan, Readings], None]
+STALE_S = 2.0  # of readings, as before a stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,24 @@ class Session:
     forget: frozenset[str] = field(default_factory=frozenset)
 
 
-def run(session: Session, plan: Plan, now: Readings, mode: str = "run") -> Ending:
-    """The rolling restart of a plan whose readings were just taken. Modes `drain` and `restart`: one node by hand."""
+def run(session: Session, plan: Plan, now: Readings, mode: str = "run", fits: Fits | None = None) -> Ending:
+    """The rolling restart of a plan whose readings were just taken. Modes `drain` and `restart`: one node by hand.
+
+    `fits` raises Refused where the plan is not the one that was asked for. It is asked once nobody else holds the
+    cluster: what another run has out is no change of the cluster.
+    """
     _started(session, mode, [n.name for n in plan.nodes], plan)
-    return _closing(session, lambda: _run(session, plan, now))
+    return _closing(session, lambda: _run(session, plan, now, fits))
 
 
-def _run(session: Session, plan: Plan, now: Readings) -> Ending:
+def _run(session: Session, plan: Plan, now: Readings, fits: Fits | None) -> Ending:
     standing = _look_for_claims(session, now)
     if standing is not None:
         return standing
+    if session.clock.at_s() - now.at_s > STALE_S:  # it waited: whoever held the claim has put its node back since
+        now = preflight.look(session.world, plan, session.clock)
+    if fits is not None:
+        fits(plan, now)
     fine = preflight.check(session.world, plan, now, session.log, session.clock)
     if session.orders.order:
         return Ending("stopped", 20, "stopped before anything was begun: nothing was touched")

@@ -182,3 +182,25 @@ def test_a_command_to_look_takes_no_yes() -> None:
     mend = "rollsafe recover -i 'my file.yml' --yes"
     assert in_place_of_recover(mend, "status") == "rollsafe status -i 'my file.yml'"
     assert in_place_of_recover(mend, "ready n1") == "rollsafe ready n1 -i 'my file.yml' --yes"
+
+
+def test_a_run_that_waited_for_another_asks_its_gates_of_the_present() -> None:
+    """The first has n1 out when the second looks; when it has ended, n1 is back and the second may go on."""
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim = SimWorld(cluster)
+    engine, patient = (
+        Engine(cluster, steps, nodes=("n1",)),
+        Engine(cluster, steps, nodes=("n2",), wait_for_lock_s=600.0),
+    )
+    first, second = sim.operator("first"), sim.operator("second")
+    told: list[Ended] = []
+
+    def waits() -> None:
+        sim.timeline.pass_time(1.0)
+        assert any(seat.out_by_us for e in sim.endpoints.values() for seat in e.seats())
+        told.append(patient("run", second, sim.world(second), "r2"))
+
+    sim.timeline.together([lambda: engine("run", first, sim.world(first), "r1") and None, waits])
+    sim.close()
+    assert told[0].exit_code == 0, told[0].message
+    assert sim.as_found()
