@@ -16,7 +16,7 @@ _REACH = ("reach", "ssh")  # gates whose "no" means that the node could not be r
 
 def junit(account: Account) -> str:
     """The whole report as JUnit XML."""
-    root = Element("testsuites", name=f"rollsafe {clean(account.cluster)}", time=f"{account.duration_s:.3f}")
+    root = Element("testsuites", name=f"rollsafe {clean(account.cluster)}".strip(), time=f"{account.duration_s:.3f}")
     _run_suite(root, account)
     for node in [*account.nodes.values(), *_others(account)]:
         _node_suite(root, account, node)
@@ -56,7 +56,9 @@ def _run_suite(root: Element, account: Account) -> None:
     properties = SubElement(suite, "properties")
     for name, value in told.items():
         SubElement(properties, "property", name=name, value=value)
-    case = _case(suite, "rollsafe.run", f"{account.mode or 'run'} of {account.cluster or '?'}", account.duration_s)
+    case = _case(
+        suite, "rollsafe.run", f"{account.mode or 'run'} of {account.cluster}".removesuffix(" of "), account.duration_s
+    )
     said = account.message or account.verdict
     if account.outcome in ("invalid", "refused", "defect"):
         _bad(case, "error", said)

@@ -50,7 +50,8 @@ def _head(account: Account) -> str:
         ("Job", account.url),
     ]
     outcome = _safe(account.outcome or "no end on record")
-    title = f"## rollsafe: {mode_words(account.mode)} of {_safe(account.cluster or '?')}: **{outcome}**{code}"
+    of = f" of {_safe(account.cluster)}" if account.cluster else ""
+    title = f"## rollsafe: {mode_words(account.mode)}{of}: **{outcome}**{code}"
     lines = [
         title,
         "",

@@ -82,6 +82,24 @@ def test_start_stop_node_out_and_the_mend_are_sent():
     assert [title.split(": ")[1] for title, _, _ in stopped] == ["started", "stops", "stopped"]
 
 
+def test_a_hold_is_sent_with_its_reason_and_remedy_and_again_only_after_a_while():
+    sent = []
+    story = stories.Story(["jira1"])
+    story.begin()
+    for _ in range(8):
+        story.gate("jira1", "budget", allowed=False, reason="scim fails for 3.0 s", remedy="it opens when scim answers")
+        story.wait(50)
+    story.say("run.stopping", "jira1", message="the budget is spent", remedy="see why scim failed")
+    heard(Notifier(lambda *message: not sent.append(message)), story.records).close()
+    assert [title for title, _, _ in sent] == [
+        "rollsafe jira-prod: started",
+        *["rollsafe jira-prod: holds"] * 2,
+        "rollsafe jira-prod: stops",
+    ]
+    assert sent[1][1] == "jira1: gate budget: no, scim fails for 3.0 s. It opens when scim answers"
+    assert sent[3][1].endswith("the budget is spent. see why scim failed")
+
+
 def test_a_way_that_hangs_delays_neither_the_run_nor_the_other_ways(monkeypatch):
     monkeypatch.setattr("rollsafe.reporting.notify.LAST_S", 0.5)
     release, sent = threading.Event(), []

@@ -86,6 +86,15 @@ def test_a_refusal_by_several_gates_is_a_list_and_not_one_long_sentence():
     assert "The claim is another" in html(account_of(story.records)).replace("Nothing was touched: t", "T")
 
 
+def test_a_run_that_never_began_has_no_empty_tables():
+    last = replace(stories.refused()[-1], data={"outcome": "invalid", "exit_code": 2}, message="there is no node jira9")
+    text = html(account_of([last]))
+    assert "There is no node jira9" in text
+    assert "No write was made to any balancer" in text
+    assert not [word for word in ("<h2>Timeline", "<h2>Nodes", "<h2>Gates", " of an", " of ?") if word in text]
+    assert " of ?" not in markdown(account_of([last])) + junit(account_of([last]))
+
+
 def test_a_hold_is_among_what_a_reader_should_not_miss():
     story = stories.Story(["jira1", "jira2"])
     story.begin()
