@@ -67,7 +67,8 @@ def service_words(one: Mapping[str, Any]) -> str:
     parts += [f"longest outage {took(longest)}"] if failed and longest is not None else []
     parts += [f"availability {percent(share)}"] if share is not None else []
     missed = number(one, "missed")
-    parts += [f"{missed:.0f} more were due and NOT sent: the prober stalled"] if missed else []
+    were = "was" if missed == 1 else "were"
+    parts += [f"{missed:.0f} more {were} due and NOT sent: the prober stalled"] if missed else []
     return ", ".join(parts)
 
 
