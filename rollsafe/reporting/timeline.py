@@ -174,7 +174,22 @@ class _Scale:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"
+    """The name, or so much of it as there is room for: the host without its domain, else its two ends."""
+    if _fits(name):
+        return name
+    host, dot, _ = name.partition(".")
+    if dot and not host.isdigit() and _fits(f"{host}…"):
+        return f"{host}…"
+    ends = NAME_CHARS // 2
+    while ends > 1 and not _fits(f"{name[:ends]}…{name[-ends:]}"):
+        ends -= 1
+    return f"{name[:ends]}…{name[-ends:]}"
+
+
+def _fits(name: str) -> bool:
+    """Guessed: there is no font to measure with."""
+    wide = sum(0.9 if letter in "MWmw@…" else 0.4 for letter in name if letter.isupper() or letter in "mw@…")
+    return len(name) + wide <= NAME_CHARS
 
 
 def _lane_name(lane: Sequence[NodeAccount]) -> str:

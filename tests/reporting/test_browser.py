@@ -13,11 +13,23 @@ from tests.reporting.browser import Browser
 
 pytestmark = pytest.mark.real
 OPEN_S = 1.0
+
+
+def named(nodes: list[str]) -> list[Record]:
+    story = stories.Story(nodes)
+    story.begin()
+    for position, node in enumerate(nodes, 1):
+        story.whole_node(node, position)
+    story.finish("done", 0, "All is well.", {})
+    return story.records
+
+
 STORIES = {
     "good": lambda: stories.probed(stories.good_run()),
     "node out": lambda: stories.probed(stories.node_out(), bad=(65, 73), silent=(80, 99)),
     "refused": stories.refused,
     "killed": stories.killed,
+    "long names": lambda: stories.probed(named(["W" * 30, "prod-jira-datacenter-node-01", "jira-prod-2.example.com"])),
     "20 nodes": lambda: stories.probed(stories.good_run(20)),
 }
 
@@ -33,6 +45,9 @@ FAULTS = """(() => {
     for (const [text, box] of boxes)
       if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1)
         faults.push(`${text} sticks out of its drawing`);
+    const plot = svg.querySelector('.grid').getBoundingClientRect().left;
+    for (const name of svg.querySelectorAll('text.name'))
+      if (name.getBoundingClientRect().right > plot) faults.push(`${name.textContent} runs into the drawing`);
     for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++)
       if (!apart(boxes[i][1], boxes[j][1])) faults.push(`${boxes[i][0]} lies on ${boxes[j][0]}`);
     for (const label of svg.querySelectorAll('text.label')) {

@@ -17,6 +17,7 @@ from rollsafe.reporting.junit import junit
 from rollsafe.reporting.markdown import markdown
 from rollsafe.reporting.reports import ReportPaths, write_reports
 from rollsafe.reporting.summary_json import summary_json
+from rollsafe.reporting.timeline import timeline
 from tests.reporting import stories
 from tests.reporting.test_lines import golden
 
@@ -93,6 +94,14 @@ def test_a_run_that_never_began_has_no_empty_tables():
     assert "No write was made to any balancer" in text
     assert not [word for word in ("<h2>Timeline", "<h2>Nodes", "<h2>Gates", " of an", " of ?") if word in text]
     assert " of ?" not in markdown(account_of([last])) + junit(account_of([last]))
+
+
+def test_names_that_are_too_long_keep_what_tells_them_apart():
+    names = ["prod-jira-datacenter-node-01", "prod-jira-datacenter-node-02", "jira-prod-2.example.com", "10.200.100.11"]
+    story = stories.Story(names)
+    story.begin()
+    drawn = [row.name for row in timeline(account_of(story.records)).rows]
+    assert drawn == ["prod-jir…-node-01", "prod-jir…-node-02", "jira-prod-2…", "10.200.100.11"]
 
 
 def test_a_hold_is_among_what_a_reader_should_not_miss():
