@@ -5,13 +5,16 @@ import re
 from pathlib import Path
 
 from rollsafe.errors import InvalidInput
-from rollsafe.journal.trouble import trouble
+from rollsafe.journal.trouble import emptied, trouble
 
 # WAL shares memory between processes, which a network file system can't give: https://www.sqlite.org/wal.html
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "ocfs2", "gfs2", "9p", "glusterfs"}
     | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone"}
 )
+
+
+_HEADER = 100  # bytes, of every database: https://www.sqlite.org/fileformat2.html
 
 
 def store_path(url: str | None) -> Path:
@@ -37,14 +40,18 @@ def store_path(url: str | None) -> Path:
 
 
 def prepare(file: Path) -> None:
-    """Make the folder (0700) and the empty file (0600) where they are missing. Raises JournalError."""
+    """Make the folder (0700) and the empty file (0600) where they are missing. Raises JournalError, also where the file
+    was cut to almost nothing: SQLite would take some such files for new ones."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.exists():
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             _sync_folder(file.parent)
+        size = file.stat().st_size
     except OSError as error:
         raise trouble(error, file, "opening it") from error
+    if 0 < size < _HEADER:
+        raise emptied(file)
 
 
 def on_network(file: Path, mounts: str | None = None) -> bool:

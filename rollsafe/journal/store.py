@@ -131,7 +131,8 @@ class Store:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def runs(self, limit: int = 20) -> list[RunRow]:
-        """The latest runs, latest first."""
+        """The latest runs, latest first. A file that is not whole is refused: it may have lost some without a trace."""
+        self._database.check()
         return self._rows("SELECT run FROM runs ORDER BY id DESC LIMIT ?", (max(0, min(limit, _MOST_RUNS)),))
 
     def latest(self, cluster: str) -> RunRow | None:

@@ -43,9 +43,9 @@ def damaged(file: Path, run: str, what: str) -> Damaged:
 
 
 def emptied(file: Path) -> Damaged:
-    """The error for a file without a byte in it."""
+    """The error for a file that is not even as long as a database's header."""
     return Damaged(
-        f"the journal {file} is damaged: it is empty, so that whatever it held is gone (or a run died at the moment in "
+        f"the journal {file} is damaged: it is empty, and whatever it held is gone (or a run died at the moment in "
         f"which it made the file). Move it away; a new one is made by the next run. {RECOVER}"
     )
 

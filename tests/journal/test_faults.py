@@ -228,12 +228,22 @@ def outcome(file: Path) -> str:
     return "right"
 
 
+def listed(file: Path) -> list[str]:
+    """The runs that the list shows, by a store that was asked nothing else; both where it is refused."""
+    with open_store(f"sqlite:///{file}") as store:
+        try:
+            return [row.run for row in store.runs()]
+        except JournalError:
+            return ["r2", "r1"]
+
+
 def test_a_file_cut_short_is_refused(whole: Path, tmp_path: Path) -> None:
     raw = whole.read_bytes()
     for i, size in enumerate([*range(1, 600, 37), *range(600, len(raw), 997), len(raw) - 1]):
         file = tmp_path / f"{i}.db"
         file.write_bytes(raw[:size])
         assert outcome(file) == "refused", f"cut to {size}"
+        assert listed(file) == ["r2", "r1"], "no run is lost in silence"
 
 
 def test_flipped_bytes_never_give_a_wrong_record(whole: Path, tmp_path: Path) -> None:
@@ -247,6 +257,7 @@ def test_flipped_bytes_never_give_a_wrong_record(whole: Path, tmp_path: Path) ->
         file = tmp_path / f"{i}.db"
         file.write_bytes(damaged)
         seen[outcome(file)] += 1
+        assert len(listed(file)) == 2, "no run is lost in silence"
         file.unlink()
     assert seen["refused"] > 200
     assert seen["right"] > 0, "a flip in free space harms nobody"
