@@ -15,7 +15,7 @@ from tests.search.claim_parts import Processes
 from tests.search.claim_search import EVERYTHING, Limits, Search, Seen, search
 
 Record = Callable[[str, object], None]
-TWO, THREE = ("a", "b"), ("a", "b", "c")
+ONE, TWO, THREE = ("a",), ("a", "b"), ("a", "b", "c")
 FORGETS = Program("t", "recover", (), frozenset({"b"}))
 
 
@@ -63,10 +63,10 @@ def test_a_late_write_of_a_stopped_process_is_the_only_one() -> None:
 
 
 def test_processes_at_the_same_place_are_told_as_one_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = Search(TWO, (RUN, TAKE), Limits())
+    few = Search(ONE, (RUN, TAKE), Limits(faults=1))
     merged = few.run()
     monkeypatch.setattr(Processes, "_alike", lambda self, step: self.rests.of(step.rest))
-    many = Search(TWO, (RUN, TAKE), Limits())
+    many = Search(ONE, (RUN, TAKE), Limits(faults=1))
     apart = many.run()
     assert apart.bound == merged.bound == EVERYTHING
     assert apart.states > merged.states
