@@ -101,6 +101,19 @@ def _change_where_it_can(patch: Patch) -> None:
     patch.setattr(claim, "_raise_failed", lambda failed: None)
 
 
+def _change_makes_a_missing_file(patch: Patch) -> None:
+    real = ClaimKeeper._swap
+
+    def swap(self: ClaimKeeper, node: str, record: ClaimRecord) -> str:
+        problem = real(self, node, record)
+        if problem == claim.GONE and self._world.claims[node].create(record):
+            self.tokens[node] = record.token
+            return ""
+        return problem
+
+    patch.setattr(ClaimKeeper, "_swap", swap)
+
+
 # --- the takeover -----------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +187,10 @@ MUTANTS = {
     "a change need not reach every node": Mutant(
         "one node tells what was begun; its file is lost, and nobody knows what is out",
         _change_where_it_can, (RUN,), Limits(faults=2), "I8",
+    ),
+    "a change makes a missing file anew": Mutant(
+        "a run that was taken over and tidied up after holds its claims again, and goes on",
+        _change_makes_a_missing_file, (RUN, TAKE), ONE_STOP, "I6",
     ),
     "a takeover does not wait 10 s": Mutant(
         "a write that was permitted before the takeover comes after it",

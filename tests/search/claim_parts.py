@@ -13,6 +13,8 @@ CHANGES = ("create", "swap", "begin")  # what is done on a node, under its lock
 REMOTE = ("read", *CHANGES)
 SENDS = (READY, DRAIN)
 NEVER = FAR + 1
+TAKEN = 10  # added to an age: the claim was not removed or lost, but taken over
+BACK = 99  # it was taken over from this process, which made it anew
 
 
 class Node(NamedTuple):

@@ -14,12 +14,14 @@ from typing import Any
 from rollsafe.model.claim import Token
 from tests.search.claim_operator import Program
 from tests.search.claim_parts import (
+    BACK,
     CHANGES,
     DRAIN,
     NEVER,
     READY,
     REMOTE,
     SENDS,
+    TAKEN,
     TICK,
     Broken,
     Flying,
@@ -237,9 +239,7 @@ class Rules:
             number = field.of(state)
             if number not in self._aged:
                 node: Node = self.nodes[number]
-                left = tuple(
-                    0 if self._is_of(node, p) else max(age, min(age + 1, FAR)) for p, age in enumerate(node.left)
-                )
+                left = tuple(0 if self._is_of(node, p) else _older(age) for p, age in enumerate(node.left))
                 self._aged[number] = self.nodes.of(node._replace(left=left))
             state += (self._aged[number] - number) << field.shift
         for field in self.layout.rests:
@@ -310,8 +310,17 @@ class Rules:
 
     def _carrying(self, node: Node, record: int | None) -> Node:
         changed = node._replace(claim=record)
-        left = tuple(0 if self._is_of(node, p) or self._is_of(changed, p) else age for p, age in enumerate(node.left))
+        left = tuple(self._age(node, changed, p) for p in range(len(node.left)))
         return changed._replace(left=left)
+
+    def _age(self, node: Node, changed: Node, process: int) -> int:
+        """How long ago the claim here was this process's own, once it has changed."""
+        if self._is_of(changed, process):
+            made = changed.claim is not None and self.records[changed.claim].token.revision == 0  # a run that begins
+            return BACK if node.left[process] >= TAKEN and not made else 0
+        if not self._is_of(node, process):
+            return node.left[process]
+        return TAKEN if changed.claim is not None else 0
 
     def _told(self, node: Node) -> str:
         if node.claim is None:
@@ -326,7 +335,7 @@ class Rules:
         """May this process do this now? Empty where it may."""
         nodes = self.nodes_of(state)
         node, name = nodes[where], self.cluster[where]
-        held = [it.left[process] < FAR or self._is_of(it, process) for it in nodes]
+        held = [it.left[process] % TAKEN < FAR or self._is_of(it, process) for it in nodes]
         if act == "begin":
             if node.seat == READY:
                 return f"I3: {name} is stopped in service"
@@ -352,10 +361,18 @@ class Rules:
         out = [name for name, node in zip(self.cluster, nodes, strict=True) if is_out(node)]
         if len(out) > 1:
             return f"I2: {out} are out at once"
+        again = [name for name, node in zip(self.cluster, nodes, strict=True) if BACK in node.left]
+        if again:
+            return f"I6: {again} carry a claim again that was taken over"
         claims = [self.records[node.claim] for node in nodes if node.claim is not None]
         if out and not any(out[0] in claim.entries and not claim.done for claim in claims):
             return f"I8: {out[0]} is out, and no claim tells of it any more"
         return ""
+
+
+def _older(age: int) -> int:
+    """5 s later."""
+    return age if age in (NEVER, BACK) else age - age % TAKEN + min(age % TAKEN + 1, FAR)
 
 
 def is_out(node: Node) -> bool:
