@@ -19,6 +19,7 @@ from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
 
 ACTING = frozenset({"run", "resume", "recover", "drain", "ready", "restart"})
+QUOTING = frozenset({"runs", "show", "report", "schema"})  # they print what was: it gets no ending of now
 TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
 
 _touched = False
@@ -79,6 +80,8 @@ class Ending:
     ) -> bool:
         if error is not None and not isinstance(error, SystemExit):
             self._failed(error.error if isinstance(error, Carried) else error)
+        elif error is None:
+            self._last_line()
         self._stdout.__exit__(None, None, None)
         return not isinstance(error, SystemExit)
 
@@ -98,6 +101,18 @@ class Ending:
         if self._json and last.get("type") != "run.finished":
             self._stdout.end_line()
             self._stdout.write(json.dumps(event) + "\n")
+
+    def _last_line(self) -> None:
+        """A command that only looked has printed what it saw; `run.finished` is the last line of this outcome, too."""
+        last = self._stdout.last_event()
+        helped = set(self._arguments) & {"-h", "--help", "--version"}
+        quoting = bool(set(self._arguments[:1]) & QUOTING)
+        if not self._json or helped or quoting or last.get("type") == "run.finished":
+            return
+        event = self._last_event(ExitCode(self.exit_code), str(last.get("message", "")), last)
+        claims = [last.get("claim"), *(last.get("more_claims") or ())]
+        event["left_out"] = [entry for claim in claims if claim for entry in claim["left_out"]]
+        self._stdout.write(json.dumps(event) + "\n")
 
     def _last_event(self, code: ExitCode, message: str, last: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -97,6 +97,15 @@ class Report:
             need.points += weight
             need.example = need.example or f"{played.point.where}: {played.message}"
 
+    @property
+    def message(self) -> str:
+        """The verdict in a sentence."""
+        if self.broken:
+            names = ", ".join(sorted({broken.invariant for broken in self.broken.values()}))
+            return f"{names} did not hold in {self.points} windows; seed {self.seed}"
+        ended = "" if self.exit_code == 0 else "; but the window without any fault does not succeed"
+        return f"no invariant broke in {self.points} windows{ended}; seed {self.seed}"
+
     def as_data(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
@@ -104,6 +113,7 @@ class Report:
             "cluster": self.cluster,
             "outcome": OUTCOMES[self.exit_code],
             "exit_code": self.exit_code,
+            "message": self.message,
             "seed": self.seed,
             "thorough": self.thorough,
             "points": {kind: {"played": n, "stand_for": self.stood_for[kind]} for kind, n in self.played.items()},

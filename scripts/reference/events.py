@@ -12,8 +12,8 @@ the text. Each line is valid JSON whatever happens, SIGTERM included, and the la
 Fields and types may be added; they never change their meaning, so a reader must pass over what it does not know.
 `rollsafe schema events` prints this page as JSON Schema.
 
-Commands that look (`plan`, `status`, `doctor`, `validate`, `rehearse`) print one object of their own type; where they
-fail, `run.finished` follows.
+Commands that look (`plan`, `status`, `doctor`, `validate`, `rehearse`) print an object of their own type first. `runs`,
+`show` and `report` print what was, and `schema` a document: where they succeed, they add no ending of their own.
 
 ## On each line
 """

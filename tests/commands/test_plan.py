@@ -36,7 +36,8 @@ def test_plan_only_asks(looked: Looked) -> None:
     seats = [balancer.seats() for balancer in bed.balancers]
     result = bed.rollsafe("plan", "--out", "plan.json")
     assert result.exit == 0, result.text
-    assert len(result.stdout.splitlines()) == 1
+    assert [event["type"] for event in result.events] == ["plan", "run.finished"]
+    assert result.finished["message"] == result.events[0]["message"]
     assert looked.to_balancers
     assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
     assert set(looked.to_nodes) == READ_ONLY

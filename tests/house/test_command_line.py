@@ -162,9 +162,11 @@ def test_every_command_takes_the_common_options(name: str, tmp_path: Path) -> No
 
 def test_validate_prints_what_every_line_of_json_has_and_knows_the_nodes(tmp_path: Path) -> None:
     (tmp_path / "inventory.yml").write_text(SLOW_SECRET.format(asked=tmp_path / "asked"))
-    line = json.loads(rollsafe("validate", "--nodes", "a", "-o", "json", cwd=tmp_path).stdout)
+    shown = rollsafe("validate", "--nodes", "a", "-o", "json", cwd=tmp_path)
+    line, last = (json.loads(text) for text in shown.stdout.splitlines())
     assert (line["type"], line["run"], line["seq"], line["valid"]) == ("validated", "", 1, True)
     assert line["time"].endswith("Z")
+    assert (last["type"], last["seq"], last["outcome"], last["exit_code"]) == ("run.finished", 2, "done", 0)
     shown = rollsafe("validate", "--nodes", "a,c", cwd=tmp_path)
     assert (shown.returncode, shown.stderr) == (2, "there is no node c in the inventory; there are: a, b\n")
 
