@@ -49,6 +49,12 @@ def _compares(different: Callable[[ClaimRecord, Ask], bool]) -> Callable[[Patch]
     return lambda patch: patch.setattr(Rules, "_under_lock", under_lock)
 
 
+def _neither_epoch_nor_holder(there: ClaimRecord, ask: Ask) -> bool:
+    """The holder alone would make no difference: a node's epoch grows with each new holder."""
+    assert ask.token is not None
+    return replace(there.token, epoch=ask.token.epoch, holder=ask.token.holder) != ask.token
+
+
 def _begin_compares_nothing(there: ClaimRecord, ask: Ask) -> bool:
     return ask.kind != "begin"
 
@@ -159,6 +165,10 @@ MUTANTS = {
     "create is not atomic": Mutant(
         "two runs that start at once both hold the claim, and each takes a node out",
         _create_over_another, (RUN, OTHER), NOTHING, "I",
+    ),
+    "a change compares neither epoch nor holder": Mutant(
+        "a run that was taken over writes its own claim over the takeover's",
+        _compares(_neither_epoch_nor_holder), (RUN, TAKE), NOTHING, "I6",
     ),
     "a restart compares nothing": Mutant(
         "a restart that was on its way stops a node which a takeover has put back",
