@@ -53,6 +53,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "verbose": (Annotated[int, typer.Option("-v", "--verbose", count=True, hidden=True)], 0),
     "log_file": (Annotated[str | None, typer.Option("--log-file", hidden=True)], None),
     "no_color": (Annotated[bool, typer.Option("--no-color", hidden=True)], False),
+    "yes": (Annotated[bool, typer.Option("--yes", hidden=True)], False),  # only run, resume and recover ask
 }
 
 

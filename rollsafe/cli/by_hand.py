@@ -1,9 +1,12 @@
-"""One node by hand: `drain`, `ready` and `restart` hold the claim and ask the gates, as a run does."""
+"""One node by hand: `drain`, `ready` and `restart` hold the claim and ask the gates, as a run does.
+
+Nobody is asked a question: the node was named, and nothing goes on to another.
+"""
 
 from dataclasses import replace
 
 from rollsafe.cli.common import DEFAULT_PLAYBOOK
-from rollsafe.cli.conduct import Options, ask_or_refuse
+from rollsafe.cli.conduct import Options
 from rollsafe.cli.rolling import Rolling
 from rollsafe.engine import session
 from rollsafe.engine.session import is_drained
@@ -11,14 +14,8 @@ from rollsafe.errors import Refused
 from rollsafe.model.plan import Plan
 from rollsafe.planner.readings import Readings
 
-QUESTIONS = {
-    "drain": "Take {node} of {cluster} out of service?",
-    "ready": "Put {node} of {cluster} back into service?",
-    "restart": "Restart {node} of {cluster}, which stays out of service?",
-}
 
-
-def by_hand(options: Options, mode: str, node: str, *, yes: bool) -> int:
+def by_hand(options: Options, mode: str, node: str) -> int:
     """Drain, put back, or restart one node; returns the exit code."""
     rolling = Rolling(options, DEFAULT_PLAYBOOK, (node,))
     conductor = rolling.conductor
@@ -27,7 +24,6 @@ def by_hand(options: Options, mode: str, node: str, *, yes: bool) -> int:
         plan = replace(plan, policy=replace(plan.policy, soak_s=0.0))
         if mode == "restart":
             refuse_in_service(plan, now, node)
-        ask_or_refuse(QUESTIONS[mode].format(node=node, cluster=plan.cluster), yes=yes)
     except Refused as error:
         return conductor.refuse(error, mode)
     log = conductor.log(conductor.begin(plan))

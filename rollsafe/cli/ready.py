@@ -12,7 +12,6 @@ def ready(
     node: Annotated[str, typer.Argument(metavar="NODE", help="The node's name in the inventory.")],
     inventory: common.InventoryOption = None,
     output: common.OutputOption = Output.TEXT,
-    yes: common.YesOption = False,
     reason: common.ReasonOption = "",
     events: common.EventsOption = None,
     verbose: common.VerboseOption = 0,
@@ -28,4 +27,4 @@ def ready(
     from rollsafe.cli.conduct import Options
 
     options = Options(inventory, output, verbose, no_color, reason, None, events)
-    return by_hand(options, "ready", node, yes=yes)
+    return by_hand(options, "ready", node)

@@ -173,7 +173,8 @@ def _step_started(node: NodeState, record: Record) -> NodeState:
 def _step_finished(node: NodeState, record: Record) -> NodeState:
     step = record.data["step"]
     if step == "drain" and record.service is not None:
-        drain = replace(node.drains[record.service], outcome=record.data["outcome"])
+        data = record.data
+        drain = replace(node.drains[record.service], outcome=data["outcome"], cut=data.get("cut", 0))
         return replace(node, drains={**node.drains, record.service: drain})
     if step == "healthy":
         return replace(node, healthy_s=record.at_s)

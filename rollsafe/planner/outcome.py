@@ -163,9 +163,23 @@ def _verdict(
     if state.mode == "recover":
         return DONE, f"everything is as it was found{_forgotten(state)}."
     if state.halt is not None:
-        begun = len(state.nodes)
-        return STOPPED, f"stopped after {begun} of {len(plan.nodes)} nodes, all as they were found{why}{remedy}"
-    return DONE, _done(plan, state.mode)
+        return STOPPED, f"stopped with {_restarted(plan, state)}, all as they were found{why}{remedy}{_cut(state)}"
+    return DONE, _done(plan, state.mode) + _cut(state)
+
+
+def _restarted(plan: Plan, state: RunState) -> str:
+    done = sum(node.restart is Restart.DONE for node in state.nodes.values())
+    return f"{done} of {len(plan.nodes)} nodes restarted"
+
+
+def _cut(state: RunState) -> str:
+    """What was in flight when a drain's time was up, of nodes that were stopped then."""
+    counts: dict[str, int] = {}
+    for node in state.nodes.values():
+        for service, drain in node.drains.items() if node.stopped else ():
+            counts[service] = counts.get(service, 0) + drain.cut
+    told = ", ".join(f"{count} on {service}" for service, count in counts.items() if count)
+    return f" Requests in flight that were cut: {told}." if told else ""
 
 
 def _forgotten(state: RunState) -> str:

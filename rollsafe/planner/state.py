@@ -26,6 +26,7 @@ class DrainState:
     maint_s: float | None = None
     outcome: str | None = None  # drained, cut
     rounds: int = 1  # how often it was begun (a reload of the balancer wipes it)
+    cut: int = 0  # requests in flight when the time was up, which the stop cut
 
 
 RETRY_S = 2.0  # between writes to a member that failed; longer each time, up to

@@ -122,6 +122,8 @@ class Board:
         match record.type:
             case "node.started":
                 line.status = IN_HAND
+                for one in data.get("found") or ():
+                    line.cell(clean(one.get("service", ""), 40)).admin = state(one.get("admin"))
             case "step.started":
                 line.status = IN_HAND
                 line.step, line.waits_for, line.until_s = doing(text(data, "step")), "", None

@@ -59,14 +59,14 @@ def test_the_second_of_two_operators_is_told_who_runs(bed: Testbed) -> None:
 
 def test_by_hand_drain_restart_ready(bed: Testbed) -> None:
     bed.observer.start()
-    drained = bed.rollsafe("drain", "jira2", "--yes")
+    drained = bed.rollsafe("drain", "jira2")
     assert drained.exit == 0, drained.text
     assert claims(bed) == []
     assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira2"} <= {"drain", "maint"}
-    restarted = bed.rollsafe("restart", "jira2", "--yes")
+    restarted = bed.rollsafe("restart", "jira2")
     assert restarted.exit == 0, restarted.text
     assert bed.node("jira2").restarts == 1
-    ready = bed.rollsafe("ready", "jira2", "--yes")
+    ready = bed.rollsafe("ready", "jira2")
     assert ready.exit == 0, ready.text
     bed.settle()
     assert bed.all_up()
@@ -75,7 +75,7 @@ def test_by_hand_drain_restart_ready(bed: Testbed) -> None:
 
 
 def test_restart_by_hand_of_a_node_in_service_is_refused(bed: Testbed) -> None:
-    refused = bed.watched("restart", "jira2", "--yes")
+    refused = bed.watched("restart", "jira2")
     assert refused.exit == 10, refused.text
     nothing_touched(bed)
 

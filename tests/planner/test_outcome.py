@@ -242,3 +242,11 @@ def test_commands_by_hand_end_in_their_own_words(mode):
     assert end.exit_code == code
     assert end.message.startswith(words)
     assert not end.left_out
+
+
+def test_what_was_cut_is_counted_in_the_last_line():
+    look, story = scene(lambda look, story: restarted(story, "abc"))
+    nodes = story.state.nodes
+    drains = {**nodes["b"].drains, "web": replace(nodes["b"].drains["web"], outcome="cut", cut=2)}
+    story.state = replace(story.state, nodes={**nodes, "b": replace(nodes["b"], drains=drains)})
+    assert ending(look, story).message.endswith("Requests in flight that were cut: 2 on web.")

@@ -54,6 +54,19 @@ def test_sessions_fall_and_the_time_left_counts_down():
     assert "waiting for 0 active, 1m 20s left" in picture(records, elapsed_s=records[-1].at_s + 10)
 
 
+def test_what_was_found_is_shown_as_soon_as_a_node_is_in_hand():
+    story = stories.Story(["jira1"])
+    found = [{"service": "scim", "admin": "ready"}, {"service": "web", "admin": "maint"}]
+    story.say("node.started", "jira1", found=found)
+    board = Board()
+    for record in story.records:
+        board.hear(record)
+    assert {name: cell.words() for name, cell in board.nodes["jira1"].cells.items()} == {
+        "scim": "ready",
+        "web": "maint",
+    }
+
+
 def claimed():
     """A run that waits for another one's claim."""
     story = stories.Story(["jira1"])
