@@ -154,7 +154,8 @@ def test_each_failure_has_one_exit_code_and_one_last_line(
 
 @pytest.mark.parametrize("name", [name for name in PRESENT if name not in ("demo", "init")])
 def test_every_command_takes_the_common_options(name: str, tmp_path: Path) -> None:
-    common = ["-p", "rolling-restart", "--reason", "CHG1", "-v", "--log-file", str(tmp_path / "log"), "--no-color", "--yes"]
+    log = ["-v", "--log-file", str(tmp_path / "log")]
+    common = ["-p", "rolling-restart", "--reason", "CHG1", *log, "--no-color", "--yes"]
     words = {"schema": ["inventory"], "drain": ["a"], "ready": ["a"], "restart": ["a"]}.get(name, [])
     shown = rollsafe(name, *words, *common, "-o", "json", cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
     assert "No such option" not in shown.stderr
