@@ -127,8 +127,15 @@ class ClaimKeeper:
             try:
                 self._mark_done()
             except ClaimError as again:
-                return [str(again)]
+                return self._end_unmarked(str(again))
         return self._remove_all()
+
+    def _end_unmarked(self, problem: str) -> list[str]:
+        """A disk that is full takes no mark, but a removal needs no room: nothing is left to do, so that copies which
+        all read as ours may go without it. The first in the order of names goes last, and blocks everybody till then.
+        """
+        views = self.read()
+        return self._remove_all() if all(view.ours is Ours.OURS for view in views.values()) else [problem]
 
     def _mark_done(self) -> None:
         """Raises ClaimError. A copy that is gone is done with, as long as there is another that says so."""
@@ -151,11 +158,19 @@ class ClaimKeeper:
         problems = []
         for node in sorted(self.tokens, reverse=True):
             try:
-                self._world.claims[node].swap(self.tokens[node], None)
+                self._remove(node)
                 del self.tokens[node]
             except ClaimError as error:
                 problems.append(f"{node}: {error}")
         return problems
+
+    def _remove(self, node: str) -> None:
+        file = self._world.claims[node]
+        if file.swap(self.tokens[node], None):
+            return
+        there = file.read()  # a change whose answer was lost gave it another revision
+        if there is not None and self._is_ours(there.token):
+            file.swap(there.token, None)
 
     # --- changing ----------------------------------------------------------------------------------------------
 

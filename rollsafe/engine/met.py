@@ -1,4 +1,7 @@
-"""What a command says of another run whose claim it met: whose it is, whether it lives, what a dead one left out."""
+"""What a command says of another run whose claim it met: whose it is, whether it lives, what a dead one left out.
+
+And what `recover` says where it meets none.
+"""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,11 +12,14 @@ from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
-from rollsafe.planner.outcome import Ending
+from rollsafe.planner.expand import find_members
+from rollsafe.planner.outcome import Ending, others_of
 from rollsafe.planner.readings import Readings
 
 if TYPE_CHECKING:
     from rollsafe.engine.session import Session
+
+LOOK_WITHIN_S = 3.0
 
 
 def tell_waiting(session: "Session", record: ClaimRecord, left_s: float) -> None:
@@ -92,3 +98,28 @@ def _read_now(session: "Session", before: Readings | None) -> Readings:
     return replace(
         before, pools={**pools, **{k: p for k, p in before.pools.items() if isinstance(pools.get(k), Unread)}}
     )
+
+
+def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str | None) -> Ending:
+    """No claim: nothing was left out. What is out by other hands is named."""
+    takeover.clear_done(session.world, copies)
+    unread = {n: why for n, why in copies.unread.items() if n not in session.forget}
+    if unread:
+        told = "; ".join(f"{node}: {why}" for node, why in unread.items())
+        text = f"there is no claim where it could be looked for, but {told} could not be asked"
+        return Ending("unknown", 40, f"{text}. Again: {session.mend}", unread=tuple(unread))
+    what = f"no claim of run {run_id}" if run_id else "no claim"
+    others = _out_by_others(session) if run_id is None else []
+    told = "; ".join(f"{one['service']} of {one['node']} on {one['endpoint']}: {one['state']}" for one in others)
+    more = f". By other hands, or by itself, is out: {told}" if others else ""
+    message = f"nothing to do: there is {what} on any node, so nothing was left out{more}"
+    return Ending("done", 0, message, others=tuple(others))
+
+
+def _out_by_others(session: "Session") -> list[dict[str, str]]:
+    """What one quick look at the balancers shows; it decides nothing, so that what does not answer is passed over."""
+    pools = preflight.read_pools(session.world, session.cluster, tries=1, within_s=LOOK_WITHIN_S)
+    members, _problems = find_members(session.cluster, pools)
+    plan = preflight.plan_of(session.cluster, members, preflight.Selection((), ()))
+    now = Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={})
+    return others_of(plan, now, set())

@@ -37,17 +37,19 @@ class Selection:
     playbook: str = ""  # as it was named
 
 
-def read_pools(world: World, cluster: Cluster) -> dict[PoolKey, PoolReading | Unread]:
+def read_pools(
+    world: World, cluster: Cluster, *, tries: int = READ_TRIES, within_s: float = READ_WITHIN_S
+) -> dict[PoolKey, PoolReading | Unread]:
     """Every pool on every endpoint, side by side; what did not answer is asked again, a few times."""
     keys = list(pools_of(cluster))
     pools: dict[PoolKey, PoolReading | Unread] = {}
-    for _ in range(READ_TRIES):
+    for _ in range(tries):
         silent = [k for k in keys if not isinstance(pools.get(k), PoolReading)]
         if not silent:
             break
-        answers = world.gather({("read", k): _reader(world, k) for k in silent}, READ_WITHIN_S)
+        answers = world.gather({("read", k): _reader(world, k) for k in silent}, within_s)
         for key in silent:
-            pools[key] = answers.get(("read", key), Unread(f"no answer within {READ_WITHIN_S:g} s"))
+            pools[key] = answers.get(("read", key), Unread(f"no answer within {within_s:g} s"))
     return pools
 
 

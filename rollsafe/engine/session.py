@@ -184,7 +184,7 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     copies = takeover.read_copies(session.world)
     runs = [r for r in copies.runs() if run_id in (None, r)]
     if not runs:
-        return _nothing_to_recover(copies, run_id, session)
+        return met.nothing_to_recover(session, copies, run_id)
     copies = _watched(session, copies, runs[0], "recover", take_over=take_over)
     if not copies.of(runs[0]):
         return _recover(session, run_id, wait_s, take_over=take_over)  # it has ended; is there another?
@@ -223,16 +223,6 @@ def _others(
         for other in others:
             met.refuse_if_alive(session, copies, other, command)
     return others
-
-
-def _nothing_to_recover(copies: takeover.Copies, run_id: str | None, session: Session) -> Ending:
-    takeover.clear_done(session.world, copies)
-    unread = {n: why for n, why in copies.unread.items() if n not in session.forget}
-    if unread:
-        text = f"there is no claim where it could be looked for, but {_told(unread)} could not be asked"
-        return Ending("unknown", 40, f"{text}. Again: {session.mend}", unread=tuple(unread))
-    what = f"no claim of run {run_id}" if run_id else "no claim"
-    return Ending("done", 0, f"nothing to do: there is {what} on any node, so nothing was left out")
 
 
 def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:

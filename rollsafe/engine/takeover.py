@@ -90,7 +90,10 @@ def lives(world: World, clock: RunClock, run: str) -> bool:
     deadline_s = clock.at_s() + BEAT_WATCH_S
     while clock.at_s() < deadline_s:
         clock.sleep(BEAT_LOOK_EVERY_S)
-        for node, copy in read_copies(world).of(run).items():
+        now = read_copies(world)
+        if not now.of(run) and not now.unread:
+            return False  # it has just ended
+        for node, copy in now.of(run).items():
             before = first.get(node)
             if before is None or _moved(before, copy):
                 return True

@@ -38,7 +38,7 @@ def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float)
             continue  # it is out because somebody said so
         for member in plan.members_of(node.name):
             _judge_member(state, node, member, now, mend, left_out, unread)
-    others = _others(plan, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
+    others = others_of(plan, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
     if state.halt is not None and state.halt.lost:
         unread.append(state.halt.reason)
     unread += _not_looked_at(plan, state)
@@ -103,7 +103,7 @@ def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
     return {**entry, "mend": mend} if mend else entry
 
 
-def _others(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
+def others_of(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
     """What is out by other hands: drained by somebody, or dead by itself."""
     others = []
     for member in plan.members:

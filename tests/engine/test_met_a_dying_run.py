@@ -9,6 +9,7 @@ from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.claim import Who
+from rollsafe.model.reading import AdminState
 from rollsafe.planner.outcome import Ending
 from rollsafe.rehearsal.faults import Crash, Fault, Way
 from rollsafe.rehearsal.judgement import Ended
@@ -204,3 +205,15 @@ def test_a_run_that_waited_for_another_asks_its_gates_of_the_present() -> None:
     sim.close()
     assert told[0].exit_code == 0, told[0].message
     assert sim.as_found()
+
+
+def test_a_recover_that_finds_no_claim_names_what_is_out_by_other_hands() -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    endpoint = next(e for e in sim.endpoints.values() if e.balancer == "web-lb")
+    sim.person_sets("n2", AdminState.DRAIN, "web")
+    operator = sim.operator("anna")
+    ended = engine("recover", operator, sim.world(operator), "r1")
+    assert ended.exit_code == 0
+    assert [(one["node"], one["service"], one["state"]) for one in ended.others] == [("n2", "web", "drain")]
+    assert f"web of n2 on {endpoint.url}: drain" in ended.message

@@ -44,6 +44,13 @@ def test_a_claim_that_can_not_be_ended_at_all_is_told() -> None:
     assert any(node.claim is not None for node in sim.nodes.values())
 
 
+def test_a_full_disk_that_takes_no_mark_leaves_no_claim_behind() -> None:
+    marks = [call for call in run()[1].log if call.site.startswith("claim.swap")][-6:-3]
+    sim, _, ended = run(*(Fault(Way.REFUSED, call.index, call.site, times=2) for call in marks))
+    assert ended.exit_code == 0
+    assert all(node.claim is None for node in sim.nodes.values())
+
+
 @pytest.mark.parametrize("way", [Way.SLOW, Way.TIMEOUT_BEFORE, Way.RESET])
 def test_a_last_look_that_fails_once_is_taken_again(way: Way) -> None:
     call = last_call(run()[1], "balancer.read scim-lb")
