@@ -143,7 +143,8 @@ class Player:
     def _work(self, share: Sequence[Point], to: Connection, others: Sequence[Connection]) -> None:
         for other in others:
             other.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever reads the results ends this process
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever reads the results ends this process,
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # and no handler of its own tells that as an interruption
         gc.disable()
         with suppress(BrokenPipeError):
             for point in share:

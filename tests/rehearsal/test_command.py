@@ -48,6 +48,7 @@ def rehearse(inventory: Path, *options: str) -> subprocess.CompletedProcess[str]
 def test_a_whole_rehearsal_in_json_needs_no_secret_no_key_and_no_network(inventory: Path) -> None:
     done = rehearse(inventory, "--output", "json")
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     report, last = (json.loads(line) for line in done.stdout.splitlines())
     assert (last["type"], last["exit_code"], last["message"]) == ("run.finished", 0, report["message"])
     assert {k: report[k] for k in ("type", "cluster", "outcome", "exit_code", "seed", "thorough", "violations")} == {
