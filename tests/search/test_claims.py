@@ -93,5 +93,5 @@ SOAK = {
 def test_every_state_of_larger_worlds(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
     nodes, programs, limits = SOAK[name]
     with capsys.disabled():
-        seen = told(name, search(nodes, programs, limits._replace(most=8_000_000, cpu_s=1_200.0)), record_property)
+        seen = told(name, search(nodes, programs, limits._replace(most=20_000_000, cpu_s=1_200.0)), record_property)
     assert seen.broken == []
