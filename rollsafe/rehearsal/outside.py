@@ -112,7 +112,7 @@ class Outside:
         self._acts(operator, what, it.node.name)
         self._intended(operator, endpoint, it, to, what)
         if it.admin is AdminState.READY and to.admin.out:
-            self._enough_others(it.node.name, what, it.service)
+            self._enough_others(operator, it.node.name, what, it.service)
             self._alone(it.node.name, what)
             self._holds_the_claim(operator, what)
         elif it.admin.out and to.admin is AdminState.READY:
@@ -122,7 +122,7 @@ class Outside:
         """rollsafe is about to stop a node."""
         what = f"restart of {node.name}"
         self._acts(operator, what, node.name)
-        self._enough_others(node.name, what)
+        self._enough_others(operator, node.name, what)
         self._alone(node.name, what)
         required = {s.name for s in self.cluster.services if s.drain.idle is Idle.REQUIRED}
         for key, endpoint in self.endpoints.items():
@@ -174,8 +174,10 @@ class Outside:
     def _has_record(operator: Operator, kind: str, node: str) -> bool:
         return any(record.type == kind and record.node == node for record in reversed(operator.records))
 
-    def _enough_others(self, node: str, what: str, service: str | None = None) -> None:
+    def _enough_others(self, operator: Operator, node: str, what: str, service: str | None = None) -> None:
         """I1, on every endpoint of every pool (of one service): without this node, do enough others serve?"""
+        if operator.paused_in_call:
+            return  # it was stopped after its last look: who fell out meanwhile, it could not know
         now = self.timeline.now
         services = {service.name: service for service in self.cluster.services}
         for key, endpoint in self.endpoints.items():
