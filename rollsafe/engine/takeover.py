@@ -275,7 +275,8 @@ def _make_missing(
         if node in keeper.tokens or node in blocked:
             continue
         try:
-            if isinstance(copy, ClaimRecord) and (copy.done or node in raised):
+            # another run may have begun a node between our look and the raising: then it tells what is to be undone
+            if isinstance(copy, ClaimRecord) and (copy.done or (node in raised and not copy.entries)):
                 made = world.claims[node].swap(copy.token, keeper.record)
             else:
                 made = copy is None and world.claims[node].create(keeper.record)

@@ -3,7 +3,7 @@
 import pytest
 
 from rollsafe.engine.claim import first_record
-from rollsafe.model.claim import ClaimRecord, Who
+from rollsafe.model.claim import ClaimRecord, Token, Who
 from rollsafe.rehearsal.world import SimWorld
 from tests.engine.test_blocked_recover import Fault, Way, killed_in_the_restart, recovered
 
@@ -97,3 +97,28 @@ def test_a_connection_cut_after_the_ten_seconds_blocks_its_node_only() -> None:
     _, again = recovered(sim, engine)
     assert again.exit_code == 0
     assert not claims(sim)
+
+
+def test_another_run_that_begins_a_node_while_it_is_taken_over_keeps_its_undo_record() -> None:
+    sim, engine = killed_in_the_restart()
+    begun = sim.nodes["n2"].claim
+    assert begun is not None
+    for name in sim.nodes:
+        sim.nodes[name].claim = None
+    sim.nodes["n3"].claim = ClaimRecord(**{**_fields(begun), "entries": {}, "node_in_hand": None})
+    died_while_it_claimed(sim, "n1")
+    second = sim.nodes["n1"].claim
+    assert second is not None
+    later = ClaimRecord(**{**_fields(second), "entries": begun.entries, "node_in_hand": "n1"})
+    later = ClaimRecord(**{**_fields(later), "token": Token("second", 1, "second", 1)})
+    operator = sim.operator()
+
+    def begin(site: str) -> None:
+        if site == "claim.swap n1" and sim.nodes["n1"].claim == second:
+            sim.nodes["n1"].claim = later
+
+    operator.hooks.append(lambda call: begin(call.site))
+    engine("recover", operator, sim.world(operator), "r")
+    kept = sim.nodes["n1"].claim
+    assert kept is not None
+    assert (kept.token.run, kept.entries) == ("second", begun.entries)

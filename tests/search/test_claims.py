@@ -78,6 +78,8 @@ SOAK = {
     "two runs and two takeovers": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits()),
     "two runs and two takeovers, one fault": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(faults=1)),
     "two runs and two takeovers, one stop": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(stops=1)),
+    "two runs and a recover, one fault": (TWO, (RUN, OTHER, TAKE), Limits(faults=1)),
+    "two runs and a recover, one stop": (TWO, (RUN, OTHER, TAKE), Limits(stops=1)),
     "a run, a recover and a resume": (TWO, (BOTH, TAKE, RESUME), Limits()),
     "a run, a recover and a resume, one stop": (TWO, (BOTH, TAKE, RESUME), Limits(stops=1)),
     "a run and a recover, one fault and one stop": (TWO, (RUN, TAKE), Limits(faults=1, stops=1)),
