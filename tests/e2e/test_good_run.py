@@ -69,7 +69,7 @@ def test_a_plan_touches_nothing_and_is_what_the_run_does(bed: Testbed) -> None:
     assert not (bed.folder / "claims").exists() or not any((bed.folder / "claims").iterdir())
     result = bed.watched("run", "--yes")
     judge_good(bed, result)
-    assert writes_made(result) == writes_of(plan.events[-1]), "in a run without faults the writes are the plan's"
+    assert writes_made(result) == writes_of(plan.events[0]), "in a run without faults the writes are the plan's"
 
 
 def test_apache_in_front_of_scim(make_bed: MakeBed) -> None:
