@@ -44,7 +44,9 @@ def judge(
         lies.append(f"exit {code}, but a run left {ours[0].service} of {ours[0].node.name} out")
     if code == 0:
         lies += [f"exit 0, but {name} was not restarted" for name in selected if not outside.nodes[name].restarts]
-    named = {(str(o.get("node")), str(o.get("service")), str(o.get("endpoint"))) for o in ended.left_out}
+    lost = "the claim was taken over" in ended.message  # what the new holder wrote is by other hands
+    told = (*ended.left_out, *(ended.others if lost else ()))
+    named = {(str(one.get("node")), str(one.get("service")), str(one.get("endpoint"))) for one in told}
     if code == 30 or (code == 40 and (mode == "run" or acted)):
         lies += _unnamed(outside, named, ended)
     if code == 30 and not ended.left_out:
