@@ -52,6 +52,7 @@ class Exchange:
         self._headers = {name: value for name, value in _HEADERS.items() if name.lower() not in named} | dict(headers)
         self._timeout_s = timeout_s
         self._monotonic = monotonic
+        self._made: httpx.Request | None = None
 
     def ask(self, authorization: str | None = None, secrets: tuple[str, ...] = ()) -> Answer:
         """Ask now, on a new connection. Ends within the time-out, even where the answer comes a byte at a time.
@@ -73,10 +74,7 @@ class Exchange:
         return Answer(self._monotonic() - begun, status, headers, body)
 
     def _exchange(self, authorization: str | None, deadline: Deadline) -> tuple[int, dict[str, str], bytes]:
-        headers = self._headers if authorization is None else {**self._headers, "Authorization": authorization}
-        request = self._client.build_request(
-            "GET", self._url, headers=headers, timeout=self._timeout_s, extensions={"trace": deadline.traced}
-        )
+        request = self._request(authorization, deadline)
         response = self._client.send(request, stream=True, follow_redirects=False)
         try:
             raw = _read(response, deadline)
@@ -84,6 +82,18 @@ class Exchange:
             response.close()
         found = {name.lower(): value for name, value in response.headers.items()}
         return response.status_code, found, _unpacked(raw, found.get("content-encoding", ""))
+
+    def _request(self, authorization: str | None, deadline: Deadline) -> httpx.Request:
+        """What is the same each time (address, headers, limits) is made once: a probe asks up to ten times a second."""
+        if self._made is None:
+            self._made = self._client.build_request("GET", self._url, headers=self._headers, timeout=self._timeout_s)
+        made = self._made
+        told = {**made.extensions, "trace": deadline.traced}
+        request = httpx.Request("GET", made.url, headers=made.headers, extensions=told)
+        if authorization is not None:
+            authorization.encode("ascii")  # another character is an error, as in every header; httpx would send it
+            request.headers["Authorization"] = authorization
+        return request
 
 
 def _read(response: httpx.Response, deadline: Deadline) -> bytes:
