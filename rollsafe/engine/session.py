@@ -117,7 +117,8 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     taken = _taken(session, copies, run_id, _others(session, copies, run_id, "resume", take_over=take_over))
     if taken.blocked:
         why = f"resume needs every node's claim: {_told(taken.blocked)}"
-        return met.dead(session, takeover.read_copies(session.world).highest(run_id), why)
+        newest = takeover.read_copies(session.world)
+        return met.dead(session, (newest if newest.of(run_id) else copies).highest(run_id), why)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder}
     session.log.write("run.resumed", f"{session.who.who} goes on with run {run_id}", data=words)
     _settle_restart(session)
