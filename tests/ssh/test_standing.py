@@ -29,6 +29,20 @@ def test_status_stdout_and_stderr_of_each_command_are_its_own(connection: SshCon
     assert connection.run_standing("true", timeout_s=10).stdout == b""
 
 
+def test_what_a_command_says_on_stderr_is_never_left_for_the_next(connection: SshConnection) -> None:
+    for n in range(100):
+        done = connection.run_standing(f"echo err {n} >&2; echo out {n}", timeout_s=10)
+        assert (done.stdout, done.stderr) == (f"out {n}\n".encode(), f"err {n}\n".encode())
+
+
+def test_of_a_flood_on_stderr_the_end_is_kept(connection: SshConnection) -> None:
+    flood = "yes rollsafe | head -c 4999995 >&2; echo and why >&2; exit 3"
+    done = connection.run_standing(flood, timeout_s=30)
+    assert (done.exit_status, done.stdout) == (3, b"")
+    assert done.complaint.endswith("rollsafe\nand why")
+    assert say(connection, "echo well") == b"well\n"
+
+
 def test_one_shell_serves_all_and_nothing_leaks_into_the_next(connection: SshConnection) -> None:
     assert say(connection, "echo $PPID; cd /; x=1; umask 0; set -u").strip() == say(connection, "echo $PPID").strip()
     assert say(connection, 'echo "$(pwd) ${x-unset} $(umask)"').strip() != b"/ 1 0000"

@@ -2,11 +2,13 @@
 
 sshd starts the user's login shell for each command, and what that reads first (.bashrc, a version manager) takes up to
 some tenths of a second. Here it is paid once. Commands come on stdin, each in a subshell of its own; a line that nobody
-can guess tells where the output of each ends. POSIX sh only: `sh -s` reads its commands from stdin, and each command's
-own stdin is a here-document.
+can guess tells where the output of each ends, on stdout and on stderr: they are two pipes to sshd, and what it sends
+of one says nothing of the other. POSIX sh only: `sh -s` reads its commands from stdin, and each command's own stdin is
+a here-document.
 """
 
 import secrets
+from contextlib import suppress
 
 import paramiko
 
@@ -31,23 +33,24 @@ class StandingShell:
         self._host = host
         self._channel = channel
         self._nonce = secrets.token_hex(16)
+        self._mark = b"\n" + _END + self._nonce.encode() + b":"
         self._heard = Deadline(TRUSTED_S)
 
     def run(self, command: str, stdin: bytes, deadline: Deadline, limit: int) -> tuple[int, bytes, bytes]:
-        """Run one command: (exit status, stdout, stderr so far).
+        """Run one command: (exit status, stdout, the end of stderr).
 
         `stdin` ends with a newline, or is empty. Raises TimeoutError, ShellGone, and ShellError where more than
         `limit` bytes came.
         """
         try:
             self._send(self._framed(command, stdin), deadline)
-            status, out = self._receive(deadline, limit)
+            answer = self._receive(deadline, limit)
         except (EOFError, OSError, paramiko.SSHException) as error:
             if isinstance(error, TimeoutError):
                 raise
             raise ShellGone from error
         self._heard = Deadline(TRUSTED_S)
-        return status, out, self._stderr()
+        return answer
 
     def answers(self, deadline: Deadline) -> bool:
         """Is it still there? One that answered a moment ago is taken to be."""
@@ -70,7 +73,8 @@ class StandingShell:
         source = f"<<'{end}'\n" if stdin else "</dev/null\n"
         head = f"( {command}\n) {source}".encode()
         tail = f"{end}\n".encode() if stdin else b""
-        return head + stdin + tail + f'printf "\\n%s:%s\\n" {end} "$?"\n'.encode()
+        mark = f'"\\n%s:%s\\n" {end} "$?"'
+        return head + stdin + tail + f"printf {mark}; printf {mark} >&2\n".encode()
 
     def _send(self, data: bytes, deadline: Deadline) -> None:
         view = memoryview(data)
@@ -81,31 +85,36 @@ class StandingShell:
                 raise ShellGone
             view = view[sent:]
 
-    def _receive(self, deadline: Deadline, limit: int) -> tuple[int, bytes]:
-        mark = b"\n" + _END + self._nonce.encode() + b":"
-        kept = bytearray()
-        while True:
+    def _receive(self, deadline: Deadline, limit: int) -> tuple[int, bytes, bytes]:
+        out, err = bytearray(), bytearray()
+        while (told := self._ended(out)) is None or (said := self._ended(err)) is None:
             if deadline.passed:
                 raise TimeoutError
             self._channel.settimeout(min(_LOOK_S, max(deadline.left(), 0.001)))
-            try:
-                piece = self._channel.recv(_PIECE)
-            except TimeoutError:
-                continue
-            if not piece:
-                raise ShellGone
-            kept += piece
-            found = kept.rfind(mark)
-            if found >= 0 and kept.endswith(b"\n", found + len(mark)):
-                return int(kept[found + len(mark) : -1]), bytes(kept[:found])
-            if len(kept) > limit + len(mark) + 8:
+            with suppress(TimeoutError):
+                self._hear(out, err, to_stderr=told is not None)
+            if len(out) > limit + len(self._mark) + 8:
                 raise ShellError(
                     f"{self._host}: the command printed more than {limit} bytes; it was left to itself. Its output "
-                    f"begins: {bytes(kept[:200]).decode(errors='replace')!r}"
+                    f"begins: {bytes(out[:200]).decode(errors='replace')!r}"
                 )
+        return told[0], told[1], said[1]
 
-    def _stderr(self) -> bytes:
-        said = bytearray()
-        while self._channel.recv_stderr_ready() and len(said) < _PIECE:
-            said += self._channel.recv_stderr(_PIECE)
-        return bytes(said)
+    def _hear(self, out: bytearray, err: bytearray, *, to_stderr: bool) -> None:
+        """Take what is there, or wait for it. Of stderr its end is kept."""
+        if to_stderr or self._channel.recv_stderr_ready():
+            piece = self._channel.recv_stderr(_PIECE)
+            err += piece
+            del err[:-_PIECE]
+        else:
+            piece = self._channel.recv(_PIECE)
+            out += piece
+        if not piece:
+            raise ShellGone
+
+    def _ended(self, heard: bytearray) -> tuple[int, bytes] | None:
+        """The status and what came before it, where the line that ends the output is there."""
+        found = heard.rfind(self._mark)
+        if found < 0 or not heard.endswith(b"\n", found + len(self._mark)):
+            return None
+        return int(heard[found + len(self._mark) : -1]), bytes(heard[:found])
