@@ -102,6 +102,7 @@ class SimClaimFile:
     def swap(self, expected: Token, record: ClaimRecord | None) -> bool:
         """Replace or remove the claim that carries `expected`. Raises ClaimError."""
         node = self._node
+        node.coming |= set(record.entries if record else ())
 
         def change() -> bool:
             self._await_lock()
@@ -116,6 +117,7 @@ class SimClaimFile:
         node, operator = self._node, self._operator
         before = node.claim
         node.claim = record
+        node.coming.clear()  # what was sent for the claim before this one can't change it any more
         if record is None:
             return
         if before is None or before.token.holder != record.token.holder or before.token.epoch != record.token.epoch:

@@ -83,10 +83,11 @@ class SimWorld:
     def person_sets(self, node: str, admin: AdminState, service: str | None = None) -> None:
         """Somebody changes the node's members by hand, on every endpoint.
 
-        While the node is begun (a claim lists it), nobody can tell that from what rollsafe writes: then the member may
-        stay so, or be as it was found.
+        While the node is begun (a claim lists it, or one that does is on its way), nobody can tell that from what
+        rollsafe writes: then the member may stay so, or be as it was found.
         """
-        begun = any(it.claim is not None and node in it.claim.entries for it in self.nodes.values())
+        listed = (it.coming | set(it.claim.entries if it.claim else ()) for it in self.nodes.values())
+        begun = any(node in names for names in listed)
         for endpoint, seat in self.seats(node, service):
             before = seat.theirs if begun else set()
             endpoint.set(seat.pool, seat.seat, admin, PERSON)
