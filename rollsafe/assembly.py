@@ -12,9 +12,10 @@ from rollsafe.drivers.balancers import make_balancer
 from rollsafe.drivers.http import make_client
 from rollsafe.drivers.remote.claim_file import SshClaimFile
 from rollsafe.drivers.remote.restarter import SshRestarter
+from rollsafe.drivers.remote.survey import Surveyed
 from rollsafe.drivers.side_by_side import SideBySide, ThreadHeart
 from rollsafe.drivers.ssh.connection import SshPool
-from rollsafe.model.cluster import Cluster, Node
+from rollsafe.model.cluster import Cluster
 from rollsafe.model.settings import CheckSettings, ProbeSettings, SshSettings
 from rollsafe.planner.budget import Spending, judge_budget
 from rollsafe.planner.readings import Budget, Level
@@ -22,6 +23,7 @@ from rollsafe.ports import Balancer, HealthCheck, World
 from rollsafe.probes.health import Dial, dial_directly, make_check
 from rollsafe.probes.http_probe import HttpProbe
 from rollsafe.probes.watch import Watch
+from rollsafe.reach import Reach, wire
 
 _LEVELS = {Spending.FINE: Level.FINE, Spending.HOLD: Level.HOLD, Spending.STOP: Level.STOP}
 
@@ -36,30 +38,40 @@ class Assembled:
     budget: Callable[[], Budget]
     close: Callable[[], None]
     reach: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # node -> connects; raises ShellError
+    surveys: Mapping[str, Callable[[], Surveyed]] = field(default_factory=dict)  # node -> asks; raises ShellError
 
 
-def assemble(cluster: Cluster, clock: SystemClock) -> Assembled:
-    """Wire the real thing. Nothing is connected to yet; connections are made when they are first used."""
+def assemble(cluster: Cluster, clock: SystemClock, reach: Reach | None = None) -> Assembled:
+    """Wire the real thing. Nothing is connected to yet; connections are made when they are first used.
+
+    `reach`: its SSH side where that was wired before; it is closed with the rest.
+    """
     stack = ExitStack()
-    pool = SshPool()
+    reach = reach or wire(cluster)
+    pool = reach.pool
     stack.callback(pool.close)
     watch = Watch([(p, HttpProbe(p, _probe_client(p, pool, stack), clock)) for p in cluster.probes], clock)
-    restarters = {n.name: _restarter(cluster, n, pool) for n in cluster.live_nodes}
-    claims = {n.name: _claim_file(cluster, n, pool) for n in cluster.live_nodes}
     world = World(
         balancers=_balancers(cluster, pool, stack),
-        claims=claims,
-        restarters=restarters,
+        claims=reach.claims,
+        restarters=reach.restarters,
         checks=_checks(cluster, pool, stack, clock),
         probes=tuple(HttpProbe(p, _probe_client(p, pool, stack), clock) for p in cluster.probes),
         watch=watch,
         clock=clock,
         gather=SideBySide(),
         heart=ThreadHeart(),
-        rights={n.name: _rights(restarters[n.name], claims[n.name]) for n in cluster.live_nodes},
+        rights={n.name: _rights(reach.restarters[n.name], reach.claims[n.name]) for n in cluster.live_nodes},
     )
-    reach = {n.name: pool.get(n.ssh).check for n in cluster.live_nodes}
-    return Assembled(world, clock, watch, lambda: spent(cluster.probes, watch), stack.close, reach)
+    return Assembled(
+        world,
+        clock,
+        watch,
+        lambda: spent(cluster.probes, watch),
+        stack.close,
+        {n.name: pool.get(n.ssh).check for n in cluster.live_nodes},
+        reach.surveys,
+    )
 
 
 def spent(probes: Sequence[ProbeSettings], watch: Watch) -> Budget:
@@ -89,14 +101,6 @@ def _rights(restarter: SshRestarter, claim: SshClaimFile) -> Callable[[], None]:
         claim.may_claim()
 
     return ask
-
-
-def _restarter(cluster: Cluster, node: Node, pool: SshPool) -> SshRestarter:
-    return SshRestarter(pool.get(node.ssh), cluster.claim_dir, cluster.name, node.name, node.restart)
-
-
-def _claim_file(cluster: Cluster, node: Node, pool: SshPool) -> SshClaimFile:
-    return SshClaimFile(pool.get(node.ssh), cluster.claim_dir, cluster.name, node.name)
 
 
 def _checks(

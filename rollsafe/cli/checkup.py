@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollsafe.assembly import Assembled, assemble
+from rollsafe.cli.common import part_of
 from rollsafe.cli.exits import ExitCode
-from rollsafe.cli.looking import UNPROVEN, NodeSight, Sight, look, painter, part_of, print_json, print_lines, said
+from rollsafe.cli.looking import UNPROVEN, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import find_inventory, load_inventory
 from rollsafe.config.playbook import load_playbook

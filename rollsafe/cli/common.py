@@ -5,8 +5,10 @@ calls `begin` first, and `now_touching` just before its first write.
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +29,7 @@ __all__ = [
     "chosen",
     "colours",
     "inventory_paths",
+    "inventory_words",
     "node_names",
     "now_touching",
     "object_line",
@@ -144,6 +147,14 @@ def chosen(cluster: "Cluster", nodes: tuple[str, ...] | None) -> tuple[str, ...]
     return nodes
 
 
+def part_of(cluster: "Cluster", nodes: tuple[str, ...] | None) -> "Cluster":
+    """The cluster with these nodes only, in this order. Raises InvalidInput for one that is unknown or excluded."""
+    if nodes is None:
+        return cluster
+    named = {node.name: node for node in cluster.nodes}
+    return replace(cluster, nodes=tuple(named[name] for name in chosen(cluster, nodes)))
+
+
 def as_typed() -> str:
     """How this rollsafe is called, as short as it can be typed here: by its name where that finds it."""
     called = Path(sys.argv[0])
@@ -157,6 +168,13 @@ def as_typed() -> str:
     here = Path.cwd()
     whole = called.absolute()
     return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
+def inventory_words(paths: Sequence[Path]) -> str:
+    """` -i FILE` for a command to be typed; empty where ./inventory.yml is meant anyway."""
+    if len(paths) == 1 and paths[0] == Path("inventory.yml"):
+        return ""
+    return "".join(f" -i {shlex.quote(str(path))}" for path in paths)
 
 
 def colours(no_color: bool) -> bool:

@@ -5,7 +5,6 @@ time even where a call hangs.
 """
 
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
-from rollsafe.cli.common import Output, colours, now_touching, tell
+from rollsafe.cli.common import Output, colours, inventory_words, now_touching, tell
 from rollsafe.cli.ending import judge, now_reported
 from rollsafe.cli.interrupt import hangup_is_ignored
 from rollsafe.cli.listening import outside_listeners
@@ -367,13 +366,6 @@ def mend_command(paths: Sequence[Path]) -> str:
     """The command that puts back what is out, to be typed as it is: also where there is no terminal to be asked on."""
     unasked = "" if sys.stdin.isatty() else " --yes"
     return f"rollsafe recover{inventory_words(paths)}{unasked}"
-
-
-def inventory_words(paths: Sequence[Path]) -> str:
-    """` -i FILE` for a command to be typed; empty where ./inventory.yml is meant anyway."""
-    if len(paths) == 1 and paths[0] == Path("inventory.yml"):
-        return ""
-    return "".join(f" -i {shlex.quote(str(path))}" for path in paths)
 
 
 def ask_or_refuse(question: str, *, yes: bool) -> None:

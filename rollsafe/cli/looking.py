@@ -5,15 +5,14 @@ Nothing here can write: no journal is opened, no claim is made, and of the ports
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from rollsafe.assembly import Assembled, assemble
-from rollsafe.cli.common import chosen, colours
+from rollsafe.cli.asked import Asked
+from rollsafe.cli.common import colours
 from rollsafe.clock import SystemClock
-from rollsafe.config.load import Loaded, find_inventory, load_inventory
-from rollsafe.config.secrets import resolve_all
+from rollsafe.config.load import Loaded
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, ClaimError, PortError
 from rollsafe.model.claim import ClaimRecord
@@ -70,15 +69,14 @@ class Sight:
 
 
 class Looking:
-    """A cluster to look at, or some nodes of it. Raises InvalidInput where the inventory or a secret does not hold."""
+    """A cluster to look at, or some nodes of it."""
 
-    def __init__(self, inventory: list[Path] | None, nodes: tuple[str, ...] | None = None) -> None:
-        self.loaded: Loaded = load_inventory(find_inventory(inventory))
-        self.cluster: Cluster = part_of(self.loaded.cluster, nodes)
-        resolve_all(self.cluster, self.loaded.named)
+    def __init__(self, asked: Asked, cluster: Cluster) -> None:
+        self.loaded: Loaded = asked.loaded
+        self.cluster = cluster
         self.clock = SystemClock()
         self.run_clock = RunClock(self.clock)
-        self.assembled: Assembled = assemble(self.cluster, self.clock)
+        self.assembled: Assembled = assemble(cluster, self.clock, asked.reach)
 
     @property
     def world(self) -> World:
@@ -88,14 +86,6 @@ class Looking:
     def close(self) -> None:
         """Let go of every connection."""
         self.assembled.close()
-
-
-def part_of(cluster: Cluster, nodes: tuple[str, ...] | None) -> Cluster:
-    """The cluster with these nodes only, in this order. Raises InvalidInput for one that is unknown or excluded."""
-    if nodes is None:
-        return cluster
-    named = {node.name: node for node in cluster.nodes}
-    return replace(cluster, nodes=tuple(named[name] for name in chosen(cluster, nodes)))
 
 
 def look(
@@ -170,12 +160,14 @@ def _node(assembled: Assembled, node: str, *, rights: bool) -> Callable[[], Node
     def ask() -> NodeSight:
         if problem := problem_of(assembled.reach[node]):
             return NodeSight(problem, claim=Unread(problem))
-        sight = NodeSight(claim=read_claim(world, node))
         if not rights:
-            return sight
-        identity = problem_of(world.restarters[node].identity)
-        may = problem_of(world.rights[node]) if node in world.rights else ""
-        return replace(sight, identity=identity, rights=may)
+            return NodeSight(claim=read_claim(world, node))
+        try:
+            told = assembled.surveys[node]()
+        except PortError as error:  # a question that hangs takes the others' answers along: a claim must be known of
+            return NodeSight(claim=read_claim(world, node), identity=str(error))
+        claim = Unread(str(told.claim)) if isinstance(told.claim, ClaimError) else standing(told.claim)
+        return NodeSight(claim=claim, identity=told.identity, rights=told.rights)
 
     return ask
 
@@ -192,9 +184,13 @@ def problem_of(question: Callable[[], object]) -> str:
 def read_claim(world: World, node: str) -> ClaimRecord | Unread | None:
     """The claim on one node; a `done` one blocks nobody, and counts as none."""
     try:
-        record = world.claims[node].read()
+        return standing(world.claims[node].read())
     except ClaimError as error:
         return Unread(str(error))
+
+
+def standing(record: ClaimRecord | None) -> ClaimRecord | None:
+    """The claim, unless it is done with."""
     return None if record is not None and record.done else record
 
 

@@ -33,12 +33,22 @@ def plan(
     Example: rollsafe plan -i inventory.yml --nodes jira1,jira2 --out plan.json
     """
     common.begin(verbose, log_file)
-    from rollsafe.cli.planning import Planning
+    from rollsafe.cli.asked import Asked, parse_until
+    from rollsafe.clock import SystemClock
+    from rollsafe.config.playbook import load_playbook
     from rollsafe.errors import InvalidInput
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInput([f"--out {out}: the folder {out.parent} does not exist; make it first"])
-    planning = Planning(inventory, playbook, common.node_names(nodes), until=until, accept_outage=accept_outage)
+    asked = Asked(inventory)
+    steps = load_playbook(playbook, asked.loaded.paths[-1].parent).each_node
+    names = common.chosen(asked.cluster, common.node_names(nodes))
+    moment = parse_until(until, SystemClock().now()) if until else None
+    asked.call(asked.cluster, survey=True)
+    from rollsafe.cli.planning import Planning
+    from rollsafe.engine.preflight import Selection
+
+    planning = Planning(asked, Selection(names, steps, moment, accept_outage, playbook=playbook))
     try:
         return planning.show(out, as_json=output is Output.JSON, no_color=no_color)
     finally:

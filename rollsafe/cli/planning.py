@@ -5,13 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rollsafe.cli.common import chosen
-from rollsafe.cli.conduct import inventory_words
+from rollsafe.cli.asked import Asked
+from rollsafe.cli.common import inventory_words
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
-from rollsafe.cli.rolling import parse_until
-from rollsafe.config.playbook import load_playbook
 from rollsafe.engine.preflight import Selection, plan_of
 from rollsafe.errors import Effect, PortError, Refused
 from rollsafe.model.claim import ClaimRecord
@@ -28,25 +26,12 @@ WITHIN_S = 30.0  # everything is asked side by side; the slowest limits of a usu
 
 
 class Planning:
-    """One `plan`. Raises InvalidInput where inventory, playbook or the chosen nodes do not hold."""
+    """One `plan`. Raises InvalidInput where the journal's folder makes no sense."""
 
-    def __init__(
-        self,
-        inventory: list[Path] | None,
-        playbook: str,
-        nodes: tuple[str, ...] | None,
-        *,
-        until: str | None,
-        accept_outage: bool,
-    ) -> None:
-        self.looking = Looking(inventory)
+    def __init__(self, asked: Asked, selection: Selection) -> None:
+        self.looking = Looking(asked, asked.cluster)
         try:
-            steps = load_playbook(playbook, self.looking.loaded.paths[-1].parent).each_node
-            moment = parse_until(until, self.looking.clock.now()) if until else None
-            cluster = self.looking.cluster
-            self.selection = Selection(
-                chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster), playbook=playbook
-            )
+            self.selection = replace(selection, past=past_of(asked.cluster))
         except BaseException:
             self.close()
             raise

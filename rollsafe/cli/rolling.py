@@ -1,9 +1,9 @@
 """From options to a plan, and from a plan to a run: what `plan`, `run` and the commands by hand have in common."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rollsafe.cli.asked import parse_until
 from rollsafe.cli.common import DEFAULT_PLAYBOOK, chosen
 from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
 from rollsafe.cli.drifting import ANEW, refuse_drift
@@ -117,22 +117,3 @@ def duration_s(option: str, told: str | None) -> float:
         return seconds(told)
     except ValueError as error:
         raise InvalidInput([f"{option} {told}: {error}"]) from error
-
-
-def parse_until(told: str, now: datetime) -> str:
-    """`--until`: `05:00` (the next one, local time), or a moment as RFC 3339. Raises InvalidInput."""
-    try:
-        if len(told) == len("05:00") and told[2] == ":":
-            local = now.astimezone()
-            moment = local.replace(hour=int(told[:2]), minute=int(told[3:]), second=0, microsecond=0)
-            if moment <= local:
-                moment += timedelta(days=1)
-        else:
-            moment = datetime.fromisoformat(told)
-            if moment.tzinfo is None:
-                moment = moment.astimezone()
-    except ValueError as error:
-        raise InvalidInput([f"--until {told}: write 05:00 (local time), or 2026-12-01T05:00:00+01:00"]) from error
-    if moment <= now:
-        raise InvalidInput([f"--until {told} is in the past"])
-    return moment.astimezone(UTC).isoformat()

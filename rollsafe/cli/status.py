@@ -24,9 +24,14 @@ def status(
     Example: rollsafe status -i inventory.yml --watch
     """
     common.begin(verbose, log_file)
+    from rollsafe.cli.asked import Asked
+
+    asked = Asked(inventory)
+    cluster = common.part_of(asked.cluster, common.node_names(nodes))
+    asked.call(cluster, survey=False)
     from rollsafe.cli.watching import Watching
 
-    watching = Watching(inventory, common.node_names(nodes), as_json=output is Output.JSON, no_color=no_color)
+    watching = Watching(asked, cluster, as_json=output is Output.JSON, no_color=no_color)
     try:
         return watching.watch() if watch else watching.once()
     finally:

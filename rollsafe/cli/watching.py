@@ -5,14 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
+from rollsafe.cli.asked import Asked
 from rollsafe.cli.common import colours
 from rollsafe.cli.conduct import mend_command
 from rollsafe.cli.looking import Looking, Sight, look, painter, print_json, print_lines
 from rollsafe.engine import takeover
 from rollsafe.model.claim import ClaimRecord
+from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import Member, SeatReading, Unread
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.matching import match
@@ -35,12 +36,10 @@ STILL_S = 15.0  # while watching: as long as recover watches a beat before it ta
 
 
 class Watching:
-    """One `status`. Raises InvalidInput where the inventory or a secret does not hold."""
+    """One `status`."""
 
-    def __init__(
-        self, inventory: list[Path] | None, nodes: tuple[str, ...] | None, *, as_json: bool, no_color: bool
-    ) -> None:
-        self._looking = Looking(inventory, nodes)
+    def __init__(self, asked: Asked, cluster: Cluster, *, as_json: bool, no_color: bool) -> None:
+        self._looking = Looking(asked, cluster)
         self._json = as_json
         self._no_color = no_color
         self._mend = mend_command(self._looking.loaded.paths)

@@ -1,7 +1,6 @@
 """One bed for all that only looks; its wires and its SSH servers remember everything that was said."""
 
 import re
-import shlex
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollsafe.drivers.remote.claim_codec import encode
+from rollsafe.drivers.remote.script import PREAMBLE
 from rollsafe.model.claim import ClaimRecord, FoundMember, Token, Who
 from rollsafe.model.reading import AdminState, Found, Member
 from tests.testbed import Testbed
@@ -22,7 +22,8 @@ if [ "$SSH_ORIGINAL_COMMAND" = "exec sh -s" ]; then tee "{log}.$$" | sh -s; exit
 printf '( %s\\n) </dev/null\\n' "$SSH_ORIGINAL_COMMAND" >"{log}.$$"
 exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
-COMMAND = re.compile(r"^\( (exec sh -c .*?)\n\) (?:</dev/null|<<'rollsafe-end:\w+')$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^\( set -- [^\n]*\n(.*?)\n\) (?:</dev/null|<<'rollsafe-end:\w+')$", re.MULTILINE | re.DOTALL)
+PART = re.compile(r'^\(\nset -- [^\n]*\n(.*?)\)\nprintf "%s%s\\n" rollsafe-part:\w+: "\$\?"$', re.MULTILINE | re.DOTALL)
 
 
 class TappedRelay(Relay):
@@ -83,9 +84,15 @@ class Looked:
 
     @property
     def to_nodes(self) -> list[str]:
-        """The script of each command that a node was sent: what stands behind `sh -c`."""
-        commands = [command for file in self._logs() for command in COMMAND.findall(file.read_text())]
-        return [shlex.split(command)[3] for command in commands]
+        """The script of each question that a node was sent: what stands behind its arguments.
+
+        What came besides is there as a whole, so that nothing is missed.
+        """
+        scripts: list[str] = []
+        for command in (it for file in self._logs() for it in COMMAND.findall(file.read_text())):
+            parts = PART.findall(command)
+            scripts += [*parts, re.sub(r"^set -- [^\n]*\n", "", PART.sub("", command).removeprefix(PREAMBLE))]
+        return [text for script in scripts if (text := script.strip())]
 
     def _logs(self) -> list[Path]:
         return list(self.bed.folder.glob(f"{self._log.name}.*"))

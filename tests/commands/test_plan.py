@@ -8,14 +8,13 @@ import yaml
 
 from rollsafe.drivers.remote.claim_file import _MAY_CLAIM, _READ
 from rollsafe.drivers.remote.restart_scripts import COMMAND_IDENTITY, MAY_RESTART
-from rollsafe.drivers.remote.script import PREAMBLE
 from tests.commands.conftest import Looked, through, tidy
 from tests.house.test_reference import wrong_with
 from tests.testbed import TOKEN, Result, Testbed
 
 pytestmark = pytest.mark.real
 
-READ_ONLY = {PREAMBLE + script for script in (_READ, _MAY_CLAIM, COMMAND_IDENTITY, MAY_RESTART)}
+READ_ONLY = {script.strip() for script in (_READ, _MAY_CLAIM, COMMAND_IDENTITY, MAY_RESTART)}
 Write = tuple[str, str, str, str]
 
 

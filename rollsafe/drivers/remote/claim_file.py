@@ -4,7 +4,7 @@ The lock file is never removed: who waits for a lock on a removed file would hol
 """
 
 from rollsafe.drivers.remote.claim_codec import MOST_BYTES, decode, encode, first_line
-from rollsafe.drivers.remote.script import NAME, Answer, run_script
+from rollsafe.drivers.remote.script import NAME, Answer, Question, ask, run_script
 from rollsafe.drivers.ssh.connection import SshConnection
 from rollsafe.errors import ClaimError, Effect, ShellError
 from rollsafe.model.claim import ClaimRecord, Token
@@ -26,6 +26,7 @@ fail "$file can not be read by $(id -un): add this user to the group of $dir"
 # $1 create, replace or remove; $2 the expected first line; $3 the number of bytes on stdin; $4 seconds to wait; $5 the
 # script that runs under the lock. stdin is read before the lock is taken: a stalled network must not hold it.
 _CHANGE = """
+umask 007
 tidy() { rm -f "$tmp"; }
 need flock sync mktemp head wc
 if [ "$1" = create ]; then folder make; else folder look || { answer missing; exit 0; }; fi
@@ -96,6 +97,10 @@ answer ok
 """
 
 
+READ = Question(_READ, (str(MOST_BYTES + 1),), output_limit=2 * MOST_BYTES)
+MAY_CLAIM = Question(_MAY_CLAIM)
+
+
 class SshClaimFile:
     """CLAIM_DIR/CLUSTER.NODE.json on one node. Implements ports.ClaimFile; raises ClaimError."""
 
@@ -107,7 +112,12 @@ class SshClaimFile:
 
     def read(self) -> ClaimRecord | None:
         """The claim as it is now, without taking the lock: the file is only ever replaced whole."""
-        answer = self._ask(_READ, [str(MOST_BYTES + 1)], timeout_s=_SCRIPT_S, output_limit=2 * MOST_BYTES)
+        return self.read_from(ask(self._connection, self._place, READ))
+
+    def read_from(self, answer: Answer | ShellError) -> ClaimRecord | None:
+        """The claim, from the answer to READ. Raises ClaimError."""
+        if isinstance(answer, ShellError):
+            raise self._error(answer) from answer
         if answer.word == "missing":
             return None
         try:
@@ -130,11 +140,20 @@ class SshClaimFile:
 
     def may_claim(self) -> None:
         """Could a claim be made there? Changes nothing. Raises ClaimError with what is missing."""
-        self._ask(_MAY_CLAIM, [], timeout_s=_SCRIPT_S)
+        self.may_claim_from(ask(self._connection, self._place, MAY_CLAIM))
+
+    def may_claim_from(self, answer: Answer | ShellError) -> None:
+        """The same, from the answer to MAY_CLAIM."""
+        if isinstance(answer, ShellError):
+            raise self._error(answer) from answer
 
     def _change(self, act: str, expected: str, data: bytes) -> bool:
         arguments = [act, expected, str(len(data)), f"{self._wait:g}", _UNDER_LOCK]
-        answer = self._ask(_CHANGE, arguments, stdin=data, timeout_s=self._wait + _SCRIPT_S)
+        try:
+            limit_s = self._wait + _SCRIPT_S
+            answer = run_script(self._connection, self._place, _CHANGE, arguments, stdin=data, timeout_s=limit_s)
+        except ShellError as error:
+            raise self._error(error) from error
         if answer.word == "busy":
             raise ClaimError(
                 f"{self._node}: the claim's lock has been held by somebody else for {self._wait:g} s: most likely a "
@@ -145,20 +164,8 @@ class SshClaimFile:
             raise ClaimError(f"{self._node}: the claim script answered {answer.word!r}, which makes no sense")
         return answer.word == "ok"
 
-    def _ask(
-        self, script: str, arguments: list[str], *, stdin: bytes = b"", timeout_s: float, output_limit: int = 65536
-    ) -> Answer:
-        try:
-            return run_script(
-                self._connection,
-                script,
-                [*self._place, *arguments],
-                stdin=stdin,
-                timeout_s=timeout_s,
-                output_limit=output_limit,
-            )
-        except ShellError as error:
-            raise ClaimError(f"{self._node}: {error}", effect=error.effect) from error
+    def _error(self, error: ShellError) -> ClaimError:
+        return ClaimError(f"{self._node}: {error}", effect=error.effect)
 
 
 def place(claim_dir: str, cluster: str, node: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ holds the lock; where nobody does, it was cut off (the machine itself was restar
 
 # what: $mark and $state (none, running, ended, lost) of the restart KEY, or of the only one there is where KEY is empty
 _STATE = """
+umask 007
 find_mark() {
   mark=
   if [ -n "$1" ]; then mark=$file.restart-$1; return; fi
@@ -26,6 +27,8 @@ look() {
 
 # $1 expected first line; $2 key; $3 seconds to wait; $4 the command; $5 DETACHED; $6 INNER
 BEGIN = """
+mask=$(umask)
+umask 007
 need flock setsid sync head
 folder look || { answer fenced; exit 0; }
 no_link "$file" "$lock"
@@ -127,7 +130,6 @@ echo "$said"
 # $1 what sudo is asked about (empty: no sudo); $2 the unit (empty: a command); $3 the command's program
 MAY_RESTART = """
 need flock setsid sync head tail
-user=$(id -un)
 if [ -n "$2" ]; then
   command -v systemctl >/dev/null 2>&1 || fail "there is no systemctl there: set restart.command and restart.identity"
   case $(systemctl show "$2" -p LoadState 2>&1) in
@@ -137,13 +139,13 @@ if [ -n "$2" ]; then
     *) fail "systemctl there gives no answer about $2" ;;
   esac
 elif [ -n "$3" ] && [ -z "$1" ]; then
-  command -v "$3" >/dev/null 2>&1 || fail "there is no program $3 there that $user may run"
+  command -v "$3" >/dev/null 2>&1 || fail "there is no program $3 there that $(id -un) may run"
 fi
 if [ -n "$1" ] && [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null 2>&1 || { answer nosudo; echo "$user"; exit 0; }
+  command -v sudo >/dev/null 2>&1 || { answer nosudo; id -un; exit 0; }
   if said=$(LC_ALL=C sh -c "sudo -n -l $1" 2>&1 </dev/null); then :; else
     answer denied
-    echo "$user"
+    id -un
     echo "$said" | head -n 3
     exit 0
   fi

@@ -13,7 +13,7 @@ from rollsafe.drivers.remote.restart_scripts import (
     PROGRESS,
     UNIT_IDENTITY,
 )
-from rollsafe.drivers.remote.script import Answer, run_script
+from rollsafe.drivers.remote.script import Answer, Question, ask, run_script
 from rollsafe.drivers.remote.sudo import as_root, plain, sudo_words, sudoers_line
 from rollsafe.drivers.ssh.connection import SshConnection
 from rollsafe.errors import ClaimError, Effect, ShellError
@@ -58,7 +58,11 @@ class SshRestarter:
             raise ShellError(f"{self._node}: {error}", effect=Effect.NONE) from error
         self._key = f"{token.run}.{token.epoch}.{token.revision}"
         arguments = [expected, self._key, f"{self._wait:g}", self._command(), DETACHED, INNER]
-        answer = self._ask(BEGIN, arguments, timeout_s=self._wait + _SCRIPT_S)
+        try:
+            limit_s = self._wait + _SCRIPT_S
+            answer = run_script(self._connection, self._place, BEGIN, arguments, timeout_s=limit_s)
+        except ShellError as error:
+            raise self._error(error) from error
         if answer.word == "busy":
             raise ShellError(
                 f"{self._node}: the claim's lock has been held by somebody else for {self._wait:g} s, so the restart "
@@ -72,7 +76,7 @@ class SshRestarter:
 
         finished with exit status None: it was cut off before it ended, mostly because the machine itself restarted.
         """
-        answer = self._ask(PROGRESS, [self._key], timeout_s=_SCRIPT_S)
+        answer = self._answer(ask(self._connection, self._place, Question(PROGRESS, (self._key,))))
         status, _, said = answer.rest.decode(errors="replace").partition("\n")
         if answer.word == "none":
             return RestartReading(finished=False, output="no restart was begun there")
@@ -88,15 +92,39 @@ class SshRestarter:
 
         `job` is True while a systemd job is pending, the unit is being stopped, or our own restart script runs.
         """
-        return self._unit_identity(self._settings.unit) if self._settings.unit else self._command_identity()
+        return self.identity_from(ask(self._connection, self._place, self.identity_question()))
+
+    def identity_question(self) -> Question:
+        """What `identity` asks. Raises ShellError where the inventory tells no way."""
+        unit, command = self._settings.unit, self._settings.identity
+        if unit:
+            return Question(UNIT_IDENTITY, (unit,))
+        if not command:
+            raise ShellError(
+                f"{self._node}: restart.identity is not set, so no restart can be proved", effect=Effect.NONE
+            )
+        with_sudo = f"exec sudo -n {sudo_words(command)}" if self._settings.sudo else ""
+        return Question(COMMAND_IDENTITY, (command, with_sudo), _IDENTITY_S)
+
+    def identity_from(self, told: Answer | ShellError) -> IdentityReading:
+        """The identity, from the answer to `identity_question`. Raises ShellError."""
+        answer, unit = self._answer(told), self._settings.unit
+        return self._unit_identity(unit, answer) if unit else self._command_identity(answer)
 
     def may_restart(self) -> None:
         """Could the restart be done? Changes nothing. Raises ShellError that names what to add."""
+        self.may_restart_from(ask(self._connection, self._place, self.may_restart_question()))
+
+    def may_restart_question(self) -> Question:
+        """What `may_restart` asks."""
         unit, command = self._settings.unit or "", self._settings.command or ""
         wanted = f"systemctl restart {shlex.quote(unit)}" if unit else sudo_words(command)
         program = command.split()[0] if plain(command) else "sh"
-        arguments = [wanted if self._settings.sudo else "", unit, program]
-        answer = self._ask(MAY_RESTART, arguments, timeout_s=_SCRIPT_S)
+        return Question(MAY_RESTART, (wanted if self._settings.sudo else "", unit, program))
+
+    def may_restart_from(self, told: Answer | ShellError) -> None:
+        """The same as `may_restart`, from the answer to `may_restart_question`."""
+        answer = self._answer(told)
         if answer.word == "ok":
             return
         user, _, said = answer.text.partition("\n")
@@ -114,8 +142,7 @@ class SshRestarter:
         command = self._settings.command or "false"
         return as_root(command) if self._settings.sudo else command
 
-    def _unit_identity(self, unit: str) -> IdentityReading:
-        answer = self._ask(UNIT_IDENTITY, [unit], timeout_s=_SCRIPT_S)
+    def _unit_identity(self, unit: str, answer: Answer) -> IdentityReading:
         shown = dict(line.split("=", 1) for line in answer.text.splitlines() if "=" in line)
         if shown.get("LoadState") == "not-found":
             raise ShellError(f"{self._node}: systemd there knows no unit {unit}", effect=Effect.NONE)
@@ -129,14 +156,7 @@ class SshRestarter:
             state=f"{active} ({sub})" if sub else active,
         )
 
-    def _command_identity(self) -> IdentityReading:
-        command = self._settings.identity
-        if not command:
-            raise ShellError(
-                f"{self._node}: restart.identity is not set, so no restart can be proved", effect=Effect.NONE
-            )
-        with_sudo = f"exec sudo -n {sudo_words(command)}" if self._settings.sudo else ""
-        answer = self._ask(COMMAND_IDENTITY, [command, with_sudo], timeout_s=_IDENTITY_S)
+    def _command_identity(self, answer: Answer) -> IdentityReading:
         said, _, status = answer.text.rpartition("exit:")
         if not status.isdigit():
             raise ShellError(f"{self._node}: restart.identity printed more than 8 KiB", effect=Effect.NONE)
@@ -156,8 +176,10 @@ class SshRestarter:
         line = sudoers_line(user, command)
         return f"As root there, visudo -f /etc/sudoers.d/rollsafe and add: {line}"
 
-    def _ask(self, script: str, arguments: list[str], *, timeout_s: float) -> Answer:
-        try:
-            return run_script(self._connection, script, [*self._place, *arguments], timeout_s=timeout_s)
-        except ShellError as error:
-            raise ShellError(f"{self._node}: {error}", effect=error.effect) from error
+    def _answer(self, told: Answer | ShellError) -> Answer:
+        if isinstance(told, ShellError):
+            raise self._error(told) from told
+        return told
+
+    def _error(self, error: ShellError) -> ShellError:
+        return ShellError(f"{self._node}: {error}", effect=error.effect)

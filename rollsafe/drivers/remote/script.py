@@ -6,27 +6,24 @@ failed, and may have changed something. The text after `rollsafe:failed` says wh
 """
 
 import re
+import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollsafe.drivers.ssh.connection import SshConnection
+from rollsafe.drivers.ssh.connection import Completed, SshConnection
 from rollsafe.errors import Effect, ShellError
 
 CHANGED_NOTHING = 3
 MARK = b"\nrollsafe:"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
-# Positional arguments of every script: the claim folder, and CLUSTER.NODE. Single quotes are left out of the
-# scripts: they travel inside a pair of them, and fish as well as sh must be able to read that.
+# $1 the claim folder; $2 CLUSTER.NODE
 PREAMBLE = """
 set -u
-mask=$(umask)
-umask 007
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
 dir=$1 file=$1/$2.json lock=$1/$2.json.lock
-shift 2
 answer() { printf "\nrollsafe:%s\n" "$1"; }
 fail() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 3; }
 unsure() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 4; }
@@ -79,19 +76,80 @@ class Answer:
         return self.rest.decode(errors="replace").strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A script that only asks, and the arguments behind the claim folder and CLUSTER.NODE."""
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    timeout_s: float = 15.0
+    output_limit: int = 65536
+
+
 def run_script(
     connection: SshConnection,
+    place: Sequence[str],
     script: str,
-    arguments: Sequence[str],
+    arguments: Sequence[str] = (),
     *,
     stdin: bytes = b"",
     timeout_s: float,
     output_limit: int = 65536,
 ) -> Answer:
     """Run PREAMBLE and `script` with `arguments`. Raises ShellError for everything that is no answer."""
-    words = " ".join(shlex.quote(word) for word in arguments)
-    command = f"exec sh -c {shlex.quote(PREAMBLE + script)} rollsafe {words}"
+    command = f"set -- {_words(place)}\n{PREAMBLE}set -- {_words(arguments)}\n{script}"
     done = connection.run_standing(command, stdin=stdin, timeout_s=timeout_s, output_limit=output_limit)
+    return _understood(done)
+
+
+def ask(connection: SshConnection, place: Sequence[str], question: Question) -> Answer | ShellError:
+    """The answer, or what went wrong."""
+    try:
+        return run_script(
+            connection,
+            place,
+            question.script,
+            question.arguments,
+            timeout_s=question.timeout_s,
+            output_limit=question.output_limit,
+        )
+    except ShellError as error:
+        return error
+
+
+def ask_all(
+    connection: SshConnection, place: Sequence[str], questions: Sequence[Question]
+) -> list[Answer | ShellError]:
+    """The answer to each, or what went wrong with it, in one round trip.
+
+    Raises ShellError where nothing can be said of any: they share one limit, the sum of theirs.
+    """
+    end = f"rollsafe-part:{secrets.token_hex(8)}:"
+    parts = "".join(f'(\nset -- {_words(q.arguments)}\n{q.script})\nprintf "%s%s\\n" {end} "$?"\n' for q in questions)
+    done = connection.run_standing(
+        f"set -- {_words(place)}\n{PREAMBLE}{parts}",
+        timeout_s=sum(q.timeout_s for q in questions),
+        output_limit=sum(q.output_limit for q in questions),
+    )
+    heard = re.split(re.escape(end).encode() + rb"(\d+)\n", done.stdout)
+    if len(heard) != 2 * len(questions) + 1:
+        raise ShellError(_no_answer(done))
+    parts_heard = zip(heard[:-1:2], heard[1::2], strict=True)
+    return [_told(Completed(int(status), said, done.stderr)) for said, status in parts_heard]
+
+
+def _told(done: Completed) -> Answer | ShellError:
+    try:
+        return _understood(done)
+    except ShellError as error:
+        return error
+
+
+def _words(arguments: Sequence[str]) -> str:
+    return " ".join(shlex.quote(word) for word in arguments)
+
+
+def _understood(done: Completed) -> Answer:
     said = b"\n" + done.stdout
     if done.exit_status == 0 and MARK in said:
         word, _, rest = said.split(MARK, 1)[1].partition(b"\n")
@@ -100,7 +158,11 @@ def run_script(
         text = said.rsplit(MARK, 1)[1].partition(b"\n")[2].decode(errors="replace").strip()
         effect = Effect.NONE if done.exit_status == CHANGED_NOTHING else Effect.UNKNOWN
         raise ShellError(" ".join(text.split("\n")), effect=effect)
-    raise ShellError(
+    raise ShellError(_no_answer(done))
+
+
+def _no_answer(done: Completed) -> str:
+    return (
         f"the script gave no answer (exit status {done.exit_status}): {done.complaint or done.stdout[-200:]!r}. Is the "
         f"login shell there sh, bash, zsh or fish, without a forced command?"
     )

@@ -61,6 +61,7 @@ class SshConnection:
         self._config = config
         self._dialling = threading.Lock()
         self._line: Line | None = None
+        self._failed_ahead: ShellError | None = None
         self._commands = threading.BoundedSemaphore(MOST_COMMANDS)
         self._idle: list[tuple[Line, StandingShell]] = []
 
@@ -154,6 +155,14 @@ class SshConnection:
         """Connect, if it isn't. Raises ShellError."""
         self._alive()
 
+    def dial_ahead(self) -> ShellError | None:
+        """Connect. A failure is kept for who connects next, too: nobody waits for a dead host twice."""
+        try:
+            self._alive(ahead=True)
+        except ShellError as error:
+            return error
+        return None
+
     def close(self) -> None:
         """Close the connection. A later call makes a new one."""
         self._idle.clear()
@@ -204,10 +213,13 @@ class SshConnection:
         )
         return DialRefused(f"{self.host}: no connection{_to(where)}: {error}; {remedy}", forbidden=forbidden)
 
-    def _alive(self) -> Line:
+    def _alive(self, *, ahead: bool = False) -> Line:
         if not self._dialling.acquire(timeout=self.settings.connect_timeout_s + 1):
             raise refused(f"{self.host}: another thread has been connecting for {self.settings.connect_timeout_s:g} s")
         try:
+            if self._failed_ahead is not None:
+                failed, self._failed_ahead = self._failed_ahead, None
+                raise failed
             if self._line is not None and not self._line.alive():
                 self._line.close()
                 self._line = None
@@ -215,6 +227,10 @@ class SshConnection:
                 self._config = self._config or ClientConfig()
                 self._line = dial(self.settings, self._keys, self._config)
             return self._line
+        except ShellError as error:
+            if ahead:
+                self._failed_ahead = error
+            raise
         finally:
             self._dialling.release()
 

@@ -1,0 +1,56 @@
+"""What plan and status are asked about: the inventory, read and found good, before anything is loaded to look with."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollsafe.config.load import Loaded, find_inventory, load_inventory
+from rollsafe.config.secrets import resolve_all
+from rollsafe.errors import InvalidInput
+from rollsafe.model.cluster import Cluster
+
+if TYPE_CHECKING:
+    from rollsafe.reach import Reach
+
+
+class Asked:
+    """An inventory that holds, with its secrets. Raises InvalidInput where it does not."""
+
+    def __init__(self, inventory: list[Path] | None) -> None:
+        self.loaded: Loaded = load_inventory(find_inventory(inventory))
+        resolve_all(self.loaded.cluster, self.loaded.named)
+        self.reach: Reach | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The whole of it."""
+        return self.loaded.cluster
+
+    def call(self, cluster: Cluster, *, survey: bool) -> None:
+        """Begin to connect to these nodes, or to survey them: only once everything that was typed was found good."""
+        from rollsafe.reach import wire
+
+        self.reach = wire(cluster)
+        if survey:
+            self.reach.ask_ahead()
+        else:
+            self.reach.dial_ahead(cluster)
+
+
+def parse_until(told: str, now: datetime) -> str:
+    """`--until`: `05:00` (the next one, local time), or a moment as RFC 3339. Raises InvalidInput."""
+    try:
+        if len(told) == len("05:00") and told[2] == ":":
+            local = now.astimezone()
+            moment = local.replace(hour=int(told[:2]), minute=int(told[3:]), second=0, microsecond=0)
+            if moment <= local:
+                moment += timedelta(days=1)
+        else:
+            moment = datetime.fromisoformat(told)
+            if moment.tzinfo is None:
+                moment = moment.astimezone()
+    except ValueError as error:
+        raise InvalidInput([f"--until {told}: write 05:00 (local time), or 2026-12-01T05:00:00+01:00"]) from error
+    if moment <= now:
+        raise InvalidInput([f"--until {told} is in the past"])
+    return moment.astimezone(UTC).isoformat()

@@ -1,0 +1,91 @@
+"""The SSH side of a cluster, wired; and its nodes asked while the rest of rollsafe is still being loaded.
+
+To load it takes a third of a second, and an sshd takes about as long to let us in and answer: side by side they cost
+one of them. So this module imports nothing but what speaks SSH.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from rollsafe.drivers.remote.claim_file import SshClaimFile, place
+from rollsafe.drivers.remote.restarter import SshRestarter
+from rollsafe.drivers.remote.survey import Survey, Surveyed
+from rollsafe.drivers.ssh.connection import SshConnection, SshPool
+from rollsafe.model.cluster import Cluster
+
+MOST_AHEAD = 64  # nodes that are asked before anybody wants to know: each is a thread
+
+
+class NodeSurvey:
+    """Survey of one node, which may have been asked ahead. Raises ShellError."""
+
+    def __init__(self, connection: SshConnection, survey: Survey) -> None:
+        self._connection, self._survey = connection, survey
+        self._ahead: Future[Surveyed] | None = None
+
+    def promise(self) -> None:
+        """The first answer is the one that `ask_ahead` brings."""
+        self._ahead = Future()
+
+    def ask_ahead(self) -> None:
+        """Connect and ask. Raises nothing: what fails is told to who asks."""
+        ahead = self._ahead
+        assert ahead is not None
+        failed = self._connection.dial_ahead()
+        if failed is not None:
+            ahead.set_exception(failed)
+            return
+        try:
+            ahead.set_result(self._survey())
+        except BaseException as error:  # noqa: BLE001 - it belongs to the asker, who gets it from result()
+            ahead.set_exception(error)
+
+    def __call__(self) -> Surveyed:
+        """The answer: the one asked for ahead, once, else a new one. Both have their limits."""
+        ahead, self._ahead = self._ahead, None
+        return self._survey() if ahead is None else ahead.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Connections, and what is asked and told over them, node by node."""
+
+    pool: SshPool
+    claims: Mapping[str, SshClaimFile]
+    restarters: Mapping[str, SshRestarter]
+    surveys: Mapping[str, NodeSurvey]
+
+    def ask_ahead(self) -> None:
+        """Begin to ask every node."""
+        surveys = list(self.surveys.values())[:MOST_AHEAD]
+        for survey in surveys:
+            survey.promise()
+        _begin([survey.ask_ahead for survey in surveys])
+
+    def dial_ahead(self, cluster: Cluster) -> None:
+        """Begin to connect to every node."""
+        _begin([self.pool.get(node.ssh).dial_ahead for node in cluster.live_nodes[:MOST_AHEAD]])
+
+
+def wire(cluster: Cluster) -> Reach:
+    """Wire it. Nothing is connected to yet. Raises ShellError where ~/.ssh/config can't be read."""
+    pool = SshPool()
+    claims, restarters, surveys = {}, {}, {}
+    for node in cluster.live_nodes:
+        connection, names = pool.get(node.ssh), (cluster.claim_dir, cluster.name, node.name)
+        claims[node.name] = claim = SshClaimFile(connection, *names)
+        restarters[node.name] = restarter = SshRestarter(connection, *names, node.restart)
+        surveys[node.name] = NodeSurvey(connection, Survey(connection, place(*names), claim, restarter))
+    return Reach(pool, claims, restarters, surveys)
+
+
+def _begin(jobs: Sequence[Callable[[], object]]) -> None:
+    """Each on a thread of its own; they are started on one, too, as the caller has better things to do."""
+
+    def begin() -> None:
+        for job in jobs:
+            threading.Thread(target=job, name="ahead", daemon=True).start()
+
+    threading.Thread(target=begin, name="ahead", daemon=True).start()
