@@ -3,9 +3,10 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from rollsafe.engine.claim import ClaimKeeper, Confirmed, with_entry
+from rollsafe.engine.claim import ClaimKeeper, Confirmed
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.runclock import RunClock
+from rollsafe.engine.undo import with_entry
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan

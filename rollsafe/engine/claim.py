@@ -146,11 +146,11 @@ class ClaimKeeper:
                 del self.tokens[node], failed[node]
         _raise_failed(failed)
 
-    def release(self, doing: str) -> None:
+    def release(self, doing: str, entries: Mapping[str, tuple[FoundMember, ...]] | None = None) -> None:
         """Leave the claims for `recover`, and say that this holder does nothing more. Best effort."""
         self._ended = True
         try:
-            self.change(released=True, doing=doing)
+            self.change(released=True, doing=doing, entries=self.record.entries if entries is None else entries)
         except ClaimError:
             return  # then recover finds a beat that stands still, which says the same
 
@@ -372,12 +372,6 @@ class ClaimKeeper:
 def first_record(cluster: str, run: str, holder: str, who: Who) -> ClaimRecord:
     """The claim as it is made: epoch 1, revision 0."""
     return ClaimRecord(cluster, Token(run, 1, holder, 0), 0, who)
-
-
-def with_entry(record: ClaimRecord, node: str, members: tuple[FoundMember, ...]) -> dict[str, tuple[FoundMember, ...]]:
-    """The entries with one more node. Those that are back keep what they were found to be, and nothing to undo."""
-    closed = {n: tuple(replace(m, wrote=()) for m in entry) for n, entry in record.entries.items()}
-    return {**closed, node: members}
 
 
 def _raise_failed(failed: Mapping[str, str]) -> None:

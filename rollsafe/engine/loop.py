@@ -11,6 +11,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
+from rollsafe.engine.undo import without_others
 from rollsafe.errors import ClaimError, InvariantBroken, JournalError
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import RestartReading, SeatReading, Unread
@@ -304,7 +305,8 @@ class Rollout:
                 return _replaced(ending, "unknown", 40, text)
             setting.log.write("claim.ended", "the claim was removed from every node")
             return ending
-        setting.keeper.release(f"ended with {ending.exit_code}: {ending.outcome}")
+        entries = without_others(setting.keeper.record, setting.log.state, now)
+        setting.keeper.release(f"ended with {ending.exit_code}: {ending.outcome}", entries)
         setting.log.write("claim.changed", "the claim stays on the nodes, for recover")
         return ending
 

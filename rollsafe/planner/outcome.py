@@ -75,21 +75,33 @@ def _judge_member(
             unread.append(f"{member}: {seat.reason}")
         return
     if put_back.is_another(node, member, seat):
+        if node.stopped and not _healthy(state, node, member, now):  # its hand is another's, its death is ours
+            left_out.append(_entry(member, f"{seat.admin.value} by other hands, and {_own(node, member, now)}", mend))
         return
     if seat.admin is not node.found[member].admin:
         left_out.append(_entry(member, seat.admin.value, mend))
     elif node.stopped and seat.admin is AdminState.READY and not _well(state, node, member, seat, now):
-        health = now.health.get((node.name, member.service))
-        own = health.state if health is not None else "no answer"
-        left_out.append(_entry(member, f"ready, but {seat.check.value} ({own} by our own check)", mend))
+        left_out.append(_entry(member, f"ready, but {seat.check.value} ({_own(node, member, now)})", mend))
 
 
 def _well(state: RunState, node: NodeState, member: Member, seat: SeatReading, now: Readings) -> bool:
     """Is a node that we restarted in service? One that died long after it was back died by itself."""
-    if node.soaked and node.name != state.in_hand:
-        return True
+    return _over(state, node) or (serves(seat) and _healthy(state, node, member, now))
+
+
+def _healthy(state: RunState, node: NodeState, member: Member, now: Readings) -> bool:
+    """Is a node that we restarted well by our own check, whatever its balancer does?"""
     health = now.health.get((node.name, member.service))
-    return serves(seat) and health is not None and health.healthy
+    return _over(state, node) or (health is not None and health.healthy)
+
+
+def _over(state: RunState, node: NodeState) -> bool:
+    return node.soaked and node.name != state.in_hand
+
+
+def _own(node: NodeState, member: Member, now: Readings) -> str:
+    health = now.health.get((node.name, member.service))
+    return f"{health.state if health is not None else 'no answer'} by our own check"
 
 
 def _entry(member: Member, state: str, mend: str) -> dict[str, str]:

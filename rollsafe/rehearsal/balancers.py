@@ -46,6 +46,7 @@ class SimSeat:
     total: int = 1000
     set_by: str = FOUND  # who set the admin state last
     theirs: set[AdminState] = field(default_factory=lambda: {AdminState.READY})  # as others than us have left it
+    replaced: list[tuple[float, frozenset[AdminState]]] = field(default_factory=list)  # `theirs`, when a person came
     flying: list[Request] = field(default_factory=list)
     shown: SeatReading | None = None  # the last reading; it is the same one as long as nothing changes
 

@@ -38,7 +38,6 @@ class SimNode:
     restart_mode: str = "works"  # works, fails, stops (and never starts), hangs, nothing (exit 0 without a restart)
     claim: ClaimRecord | None = None
     claim_damaged: bool = False
-    coming: set[str] = field(default_factory=set)  # nodes in a claim that was sent and has not arrived
     claimed_by: str = ""  # the operator that wrote the claim last
     claimed_at: float = -EVER  # when its epoch or holder changed last, or the claim was lost
     locked_until: float = 0.0

@@ -17,6 +17,7 @@ from rollsafe.rehearsal.traffic import cut_by
 # What may lie between a reading and the act that rests on it: claims and gates are read, a slow call is waited for.
 GRACE_S = 15.0
 OUTWAIT_S = 10.0
+ON_ITS_WAY_S = 30.0  # from the look that finds a node as it is to the claim that says so, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,14 @@ class Outside:
         if by == RELOAD:
             self._reloaded_at[endpoint.key] = self.timeline.now
         self.observe()
+
+    def listed(self, names: set[str]) -> None:
+        """A claim tells from now on how these nodes were found. Who changed one a moment ago came after the look."""
+        for endpoint in self.endpoints.values():
+            for seat in endpoint.seats():
+                for at_s, found in seat.replaced if seat.node.name in names else ():
+                    if self.timeline.now - at_s < ON_ITS_WAY_S:
+                        seat.theirs |= found
 
     def failed(self, service: str, reason: str) -> None:
         """A client's request failed."""

@@ -71,9 +71,10 @@ class SimBalancer:
 class SimClaimFile:
     """ports.ClaimFile on one simulated node's disk; every change waits for the node's lock, with a limit."""
 
-    def __init__(self, operator: Operator, node: SimNode) -> None:
+    def __init__(self, operator: Operator, node: SimNode, outside: Outside) -> None:
         self._operator = operator
         self._node = node
+        self._outside = outside
 
     def read(self) -> ClaimRecord | None:
         """The claim as it is now. Raises ClaimError."""
@@ -102,7 +103,6 @@ class SimClaimFile:
     def swap(self, expected: Token, record: ClaimRecord | None) -> bool:
         """Replace or remove the claim that carries `expected`. Raises ClaimError."""
         node = self._node
-        node.coming |= set(record.entries if record else ())
 
         def change() -> bool:
             self._await_lock()
@@ -117,9 +117,9 @@ class SimClaimFile:
         node, operator = self._node, self._operator
         before = node.claim
         node.claim = record
-        node.coming.clear()  # what was sent for the claim before this one can't change it any more
         if record is None:
             return
+        self._outside.listed(set(record.entries) - set(before.entries if before else ()))
         if before is None or before.token.holder != record.token.holder or before.token.epoch != record.token.epoch:
             node.claimed_at = operator.clock.timeline.now
         node.claimed_by = operator.name

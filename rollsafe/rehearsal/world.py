@@ -61,7 +61,7 @@ class SimWorld:
         probes = [SimProbe(p, self.streams[p.service], clock) for p in self.cluster.probes if p.service in self.streams]
         return World(
             balancers={key: SimBalancer(operator, it, self.outside) for key, it in self.endpoints.items()},
-            claims={name: SimClaimFile(operator, node) for name, node in self.nodes.items()},
+            claims={name: SimClaimFile(operator, node, self.outside) for name, node in self.nodes.items()},
             restarters={name: SimRestarter(operator, node, self.outside) for name, node in self.nodes.items()},
             checks=checks,
             probes=probes,
@@ -83,15 +83,15 @@ class SimWorld:
     def person_sets(self, node: str, admin: AdminState, service: str | None = None) -> None:
         """Somebody changes the node's members by hand, on every endpoint.
 
-        While the node is begun (a claim lists it, or one that does is on its way), nobody can tell that from what
-        rollsafe writes: then the member may stay so, or be as it was found.
+        While the node is begun (a claim lists it, or one that does is on its way: see Outside.listed), nobody can tell
+        that from what rollsafe writes: then the member may stay so, or be as it was found.
         """
-        listed = (it.coming | set(it.claim.entries if it.claim else ()) for it in self.nodes.values())
-        begun = any(node in names for names in listed)
+        begun = any(it.claim is not None and node in it.claim.entries for it in self.nodes.values())
         for endpoint, seat in self.seats(node, service):
-            before = seat.theirs if begun else set()
+            found = frozenset(seat.theirs)
             endpoint.set(seat.pool, seat.seat, admin, PERSON)
-            seat.theirs |= before
+            seat.replaced.append((self.timeline.now, found))
+            seat.theirs |= found if begun else set()
 
     def found_as(self, node: str, admin: AdminState, service: str | None = None) -> None:
         """Before anything begins, the node's members are in this state."""

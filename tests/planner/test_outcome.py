@@ -144,6 +144,22 @@ ROWS = {
         {"a"},
         set(),
     ),
+    "a node that we stopped is not healthy, and what it served is in maint by other hands": (
+        lambda look, story: (
+            story.drained().sent().halt("it never came up") and look.set("a", "scim", admin=MAINT).ill("a")
+        ),
+        "node-out",
+        30,
+        {"a"},
+        set(),
+    ),
+    "a node that we stopped is healthy again, and what it served is in maint by other hands": (
+        lambda look, story: story.back().halt("no") and look.set("a", admin=MAINT),
+        "stopped",
+        20,
+        set(),
+        {"a"},
+    ),
     "a member that somebody put into maint since is another's": (
         lambda look, story: [
             story.begin("a"),

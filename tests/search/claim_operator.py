@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rollsafe.engine import takeover
-from rollsafe.engine.claim import REUSE_S, ClaimKeeper, first_record, with_entry
+from rollsafe.engine.claim import REUSE_S, ClaimKeeper, first_record
 from rollsafe.engine.observe import WITHIN_S
 from rollsafe.engine.runclock import RunClock
+from rollsafe.engine.undo import with_entry
 from rollsafe.errors import ClaimError, Effect, Refused, ShellError
 from rollsafe.model.claim import FoundMember, Who
 from rollsafe.model.reading import AdminState, Found, Member

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 import pytest
 
+from rollsafe.model.reading import AdminState
 from rollsafe.planner import next_step
 from rollsafe.planner.state import Restart
 from rollsafe.rehearsal import clock
@@ -23,6 +24,8 @@ from tests.search.windows import Outcome, Window, play, script
 SHORT = 250
 FIRST = os.environ.get("ROLLSAFE_SEED")  # read here: no test sees the user's own settings
 LONG = int(os.environ.get("ROLLSAFE_WINDOWS") or 100_000)
+MAINT_BY_A_PERSON = 510613  # its node never came up, and a person had put all its members into maint meanwhile
+ONCE_BROKEN = (510343, MAINT_BY_A_PERSON, 523473, 531464)
 SHARE = 250  # windows that a process plays before it tells
 
 
@@ -67,6 +70,20 @@ def test_the_windows_end_in_every_way_that_a_run_can_end(outcomes: list[Outcome]
     assert min(exits.values()) > SHORT / 50
     assert any(outcome.script.resumes and len(outcome.exits) > 3 for outcome in outcomes)
     assert sum(len(outcome.script.machines) for outcome in outcomes) > SHORT * 1.2
+
+
+@pytest.mark.parametrize("seed", ONCE_BROKEN)
+def test_a_window_that_once_broke_something_does_so_no_more(seed: int) -> None:
+    outcome = play(seed)
+    assert not outcome.broken, outcome
+
+
+def test_what_others_changed_is_not_undone_by_a_later_recover() -> None:
+    window = Window(script(MAINT_BY_A_PERSON))
+    window.play()
+    assert window.outcome.exits == [30, 0, 0]
+    seats = [seat for endpoint in window.sim.endpoints.values() for seat in endpoint.seats() if seat.node.name == "n2"]
+    assert {seat.admin for seat in seats} == {AdminState.MAINT}
 
 
 def test_a_seed_replays_its_window_exactly(outcomes: list[Outcome]) -> None:
