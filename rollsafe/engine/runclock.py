@@ -24,6 +24,8 @@ class RunClock:
         """The present."""
         with self._lock:
             wall, monotonic = self._clock.now(), self._clock.monotonic()
+            if wall is self._wall and monotonic == self._monotonic:
+                return self._at_s  # asked again in the same moment, as a simulated clock can be
             moved_s = max((wall - self._wall).total_seconds(), monotonic - self._monotonic, 0.0)
             self._wall, self._monotonic = wall, monotonic
             self._at_s += moved_s

@@ -105,11 +105,13 @@ def _taken_up(node: NodeState, record: Record) -> NodeState:
 def _gate_checked(state: RunState, record: Record) -> RunState:
     if record.node is not None and record.node in state.nodes:
         hand = state.nodes[record.node]
-        return _with(state, replace(hand, gates_closed_s=_closed_s(hand.gates_closed_s, record)))
+        closed_s = _closed_s(hand.gates_closed_s, record)
+        return state if closed_s == hand.gates_closed_s else _with(state, replace(hand, gates_closed_s=closed_s))
     if record.node is None and not record.data.get("allowed", True):  # the act of taking a node in hand failed
         since_s = record.at_s if state.claim_stuck_s is None else state.claim_stuck_s
         return replace(state, claim_stuck_s=since_s, claim_stuck=record.message)
-    return replace(state, gates_closed_s=_closed_s(state.gates_closed_s, record))
+    closed_s = _closed_s(state.gates_closed_s, record)
+    return state if closed_s == state.gates_closed_s else replace(state, gates_closed_s=closed_s)
 
 
 def _closed_s(closed_s: float | None, record: Record) -> float | None:

@@ -35,6 +35,9 @@ class Ours(Enum):
     UNREAD = "unread"
 
 
+_NOT_READ = Unread("it was not read")
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimView:
     """A node's claim as this run sees it. `detail` is for people."""
@@ -93,11 +96,12 @@ class Readings:
 
     def member(self, member: Member) -> SeatReading | Unread:
         """What the endpoint says of one member."""
-        pool = self.pools.get((member.balancer, member.endpoint, member.pool), Unread("it was not read"))
+        pool = self.pools.get((member.balancer, member.endpoint, member.pool), _NOT_READ)
         if isinstance(pool, Unread):
             return pool
+        wanted = member.seat
         for seat in pool.seats:
-            if seat.seat == member.seat:
+            if seat.seat == wanted:
                 return seat
         return Unread(f"{member.pool} on {member.endpoint} has no member {member.seat} any more")
 

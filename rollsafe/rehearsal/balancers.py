@@ -4,7 +4,7 @@ that are up at once when they leave maint, and a new process that does not count
 Sources: HAProxy's management.txt and runs of HAProxy 2.6 (see docs/howto/haproxy.md).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from rollsafe.model.reading import AdminState, Check, Found, PoolReading, SeatReading
@@ -49,6 +49,10 @@ class SimSeat:
     replaced: list[tuple[float, frozenset[AdminState]]] = field(default_factory=list)  # `theirs`, when a person came
     flying: list[Request] = field(default_factory=list)
     shown: SeatReading | None = None  # the last reading; it is the same one as long as nothing changes
+    whose: tuple[str, str] = field(init=False)  # node, service
+
+    def __post_init__(self) -> None:
+        self.whose = self.node.name, self.service
 
     def takes_new(self) -> bool:
         """Would a new client be sent here?"""
@@ -58,11 +62,11 @@ class SimSeat:
         """Would a client who belongs here still be sent here?"""
         return self.admin is not AdminState.MAINT and self.up
 
-    def run_check(self) -> None:
+    def run_check(self, *, answers: bool) -> None:
         """The balancer's own check, once."""
         if not self.checked or self.admin is AdminState.MAINT:
             return
-        if self.node.answers(self.service):
+        if answers:
             self.health = FULL if self.up else self.health + 1
             if self.health >= RISE:
                 self.up, self.health = True, FULL
@@ -161,11 +165,11 @@ class SimEndpoint:
         """A driver's write."""
         self.set(pool, seat, to.admin, by)
 
-    def run_checks(self) -> None:
-        """All checks, once."""
+    def run_checks(self, answering: Container[tuple[str, str]]) -> None:
+        """All checks, once; `answering` are the nodes' services that answer now."""
         for pool in self.pools.values():
             for seat in pool.values():
-                seat.run_check()
+                seat.run_check(answers=seat.whose in answering)
 
     def reload(self) -> None:
         """A new process takes over: it knows nothing of admin states set by hand, and starts with everybody up."""

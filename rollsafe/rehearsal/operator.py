@@ -163,7 +163,8 @@ class Operator:
     @property
     def aside_s(self) -> float:
         """How far the clock of a question that is asked inline is ahead; only where it waits, which is rare."""
-        return self._inline_s if self._inline_s is not None and self._inline_s > INLINE_S else 0.0
+        inline_s = self._inline_s
+        return inline_s if inline_s is not None and inline_s > INLINE_S else 0.0
 
     def gather(self, questions: Mapping[K, Callable[[], T]], within_s: float) -> dict[K, T]:
         """ports.Gather. Where every call takes its usual moment, one after the other and then the time that the
@@ -344,14 +345,16 @@ class OperatorClock:
 
     def now(self) -> datetime:
         """Wall time, UTC."""
-        at_s = self.timeline.now + self._aside_s() + self.wall_offset_s
+        operator = self.operator
+        at_s = self.timeline.now + self.wall_offset_s + (0.0 if operator is None else operator.aside_s)
         if at_s != self._told[0]:
             self._told = at_s, self.start + timedelta(seconds=at_s)
         return self._told[1]
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-        return self.timeline.now + self._aside_s() - self.slept_s
+        operator = self.operator
+        return self.timeline.now - self.slept_s + (0.0 if operator is None else operator.aside_s)
 
     def sleep(self, seconds: float) -> None:
         """Pass the time. Raises Crash where the process dies meanwhile."""
@@ -369,9 +372,6 @@ class OperatorClock:
         assert self.operator is not None
         self.operator.stop_for(seconds)
         self.slept_s += seconds
-
-    def _aside_s(self) -> float:
-        return 0.0 if self.operator is None else self.operator.aside_s
 
 
 class SimHeart:

@@ -3,7 +3,7 @@
 It watches every act and keeps what is wrong as values, with the invariant's name (design section 6). Nothing raises.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from rollsafe.model.cluster import Cluster, Idle
@@ -60,19 +60,25 @@ class Outside:
     _out_since: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
     _reloaded_at: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def observe(self) -> None:
-        """Look at every member: who is in service now?"""
+    def answering(self) -> set[tuple[str, str]]:
+        """Every node's service that answers now."""
+        now, names = self.timeline.now, [service.name for service in self.cluster.services]
+        return {(node.name, name) for node in self.nodes.values() for name in names if node.answers(name, now)}
+
+    def observe(self, answering: Container[tuple[str, str]] | None = None) -> None:
+        """Look at every member: who is in service now? `answering` where that was asked in this moment."""
         now = self.timeline.now
+        answers = self.answering() if answering is None else answering
         for key, endpoint in self.endpoints.items():
             counts: dict[str, int] = {}
             for pool, seats in endpoint.pools.items():
                 for seat in seats.values():
-                    serves = seat.takes_new() and seat.node.answers(seat.service, now)
+                    serves = seat.takes_new() and seat.whose in answers
                     counts[seat.service] = counts.get(seat.service, 0) + serves
-                    if serves:
-                        self._out_since.pop((key, pool, seat.seat), None)
-                    else:
+                    if not serves:
                         self._out_since.setdefault((key, pool, seat.seat), now)
+                    elif self._out_since:
+                        self._out_since.pop((key, pool, seat.seat), None)
             for service, count in counts.items():
                 self.least[service] = min(self.least.get(service, count), count)
         self._back_again()

@@ -168,6 +168,7 @@ class SimWorld:
         self.outside.observe()
 
     def _checks(self) -> None:
+        answering = self.outside.answering()
         for endpoint in self.endpoints.values():
-            endpoint.run_checks()
-        self.outside.observe()
+            endpoint.run_checks(answering)
+        self.outside.observe(answering)
