@@ -20,6 +20,7 @@ from rollsafe.ports import World
 
 SEEN_WITHIN_S = 3.0  # after a write, so long is the new state looked for
 LOOK_EVERY_S = 0.05
+OUTWAIT_S = 10.0  # a write without an answer may still land, so long as a takeover waits for one
 IDENTITY_WITHIN_S = 10.0
 WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is slower is asked again later
 
@@ -27,11 +28,13 @@ WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """What became of one write. No problem: the new state was seen. `late`: the call may have reached the balancer
-    after the time in which a takeover waits for it, because this process stood still meanwhile."""
+    after the time in which a takeover waits for it, because this process stood still meanwhile. `unheard`: it had no
+    answer, so that it may land later, whatever was seen."""
 
     problem: str = ""
     effect: Effect = Effect.UNKNOWN
     late: bool = False
+    unheard: bool = False
 
 
 class Actor:
@@ -48,6 +51,7 @@ class Actor:
         self._blocked = blocked  # nodes whose claim could not be raised in a takeover: nothing of theirs is written
         self._late: list[str] = []  # of the last writes those that a takeover may not have outwaited
         self._unheard: dict[Hashable, str] = {}  # of the last writes those that had no answer in time
+        self.may_land_until_s = float("-inf")  # until then a write that had no answer may still land
 
     # --- begin -------------------------------------------------------------------------------------------------
 
@@ -124,7 +128,9 @@ class Actor:
         # what was late before is forgotten: the claims were read as ours after it, so nobody had taken over
         self._unheard = {key: told for key, told in words.items() if key not in answers}
         self._late = [words[key] for key, sent in answers.items() if sent.late]
-        none = _Sent(f"no answer within {WRITE_WITHIN_S:g} s")
+        none = _Sent(f"no answer within {WRITE_WITHIN_S:g} s", unheard=True)
+        if any(answers.get(key, none).unheard for key in keys.values()):
+            self.may_land_until_s = self._clock.at_s() + OUTWAIT_S
         for write in writes:
             sent = answers.get(keys[write.member], none)
             if sent.problem:
@@ -165,7 +171,7 @@ class Actor:
                     return _Sent(problem, Effect.NONE)
             late = self._clock.at_s() >= proof.until_s
             seen = self._see(write)
-            return _Sent((problem or seen) if seen else "", late=late)
+            return _Sent((problem or seen) if seen else "", late=late, unheard=bool(problem))
 
         return send_and_see
 

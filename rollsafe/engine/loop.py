@@ -120,7 +120,7 @@ class Rollout:
         for _ in range(MARKS_AT_MOST):
             decision = next_step(self._s.plan, self._s.log.state, now, self._s.clock.at_s())
             if isinstance(decision, Finished):
-                return False
+                return self._outwait()
             try:
                 looked_at = self._perform(decision, now)
             except JournalError as error:
@@ -234,6 +234,14 @@ class Rollout:
         if wait.next_s is not None:
             pause_s = min(pause_s, max(wait.next_s, 0.01))
         self._s.clock.sleep(pause_s)
+
+    def _outwait(self) -> bool:
+        """True where a write that had no answer may still land: once the claims are gone, nobody would know of it."""
+        state, left_s = self._s.log.state, self._actor.may_land_until_s - self._s.clock.at_s()
+        if left_s <= 0 or self._s.orders.order is Order.NOW or (state.halt is not None and state.halt.lost):
+            return False
+        self._wait(Wait("a write without an answer, which may still land", left_s=left_s))
+        return True
 
     def _tell_wait(self, wait: Wait) -> None:
         at_s = self._s.clock.at_s()
