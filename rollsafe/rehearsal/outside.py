@@ -58,6 +58,7 @@ class Outside:
     hands: set[str] = field(default_factory=set)  # operators that have written or restarted anything
     excused: set[str] = field(default_factory=set)  # operators whose one late write has been seen
     _out_since: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
+    _ordered_s: dict[str, float] = field(default_factory=dict)  # node -> when its restart was ordered
     _reloaded_at: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def answering(self) -> set[tuple[str, str]]:
@@ -116,9 +117,14 @@ class Outside:
         for endpoint in self.endpoints.values():
             for request in cut_by(endpoint.seats(), node.name, now):
                 self.cuts.append(request)
-                reloaded = now - self._reloaded_at.get(endpoint.key, -1e9) < GRACE_S
-                if request.service in required and by in self.hands and not reloaded:
+                excused = now - self._reloaded_at.get(endpoint.key, -1e9) < GRACE_S or self._set_since(endpoint, node)
+                if request.service in required and by in self.hands and not excused:
                     self._broken("I3", f"the stop of {node.name} cut a {request.service} request in flight")
+
+    def _set_since(self, endpoint: SimEndpoint, node: SimNode) -> bool:
+        """Did a person set a member of the node after its restart was ordered? The order was on its way already."""
+        sent_s = self._ordered_s.get(node.name, float("inf"))
+        return any(at_s >= sent_s for seat in endpoint.seats() if seat.node is node for at_s, _ in seat.replaced)
 
     def writes(self, operator: Operator, endpoint: SimEndpoint, pool: str, seat: str, to: Found) -> None:
         """rollsafe is about to write to a balancer."""
@@ -133,8 +139,9 @@ class Outside:
         elif it.admin.out and to.admin is AdminState.READY:
             self._ready_for_it(it.node, what)
 
-    def restarts(self, operator: Operator, node: SimNode) -> None:
-        """rollsafe is about to stop a node."""
+    def restarts(self, operator: Operator, node: SimNode, ordered_s: float) -> None:
+        """rollsafe is about to stop a node, by an order that was sent at `ordered_s`."""
+        self._ordered_s[node.name] = ordered_s
         what = f"restart of {node.name}"
         self._acts(operator, what, node.name)
         self._enough_others(operator, node.name, what)

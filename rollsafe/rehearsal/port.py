@@ -151,13 +151,14 @@ class SimRestarter:
         """Start the restart where the claim carries the token. Raises ShellError."""
         node, operator = self._node, self._operator
         self._begun = token
+        sent_s = operator.clock.timeline.now + operator.aside_s
 
         def go() -> bool:
             if not await_lock(operator, node):
                 raise ShellError(f"the lock on {node.name} is held", effect=Effect.NONE)
             if not node.carries(token):
                 return False
-            self._outside.restarts(operator, node)
+            self._outside.restarts(operator, node, sent_s)
             node.restart(operator.name, token)
             return True
 
