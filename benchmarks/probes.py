@@ -6,7 +6,7 @@ The baseline is the least that such a request can cost in Python: a bare socket,
 certificate verified. It is measured in the same run, before and after, so that a busy machine slows both; of each the
 cheapest slice counts, for other programs only ever add. Over plain HTTP the whole must stay within 2 % of a core. Over
 TLS, where the handshake itself weighs most, what rollsafe adds must, and the whole must stay within twice the baseline.
-The client is the one that a run uses.
+The transport is the one that a run uses.
 
 The server runs in a process of its own, so that only the prober is measured. An hour costs what a minute does, for
 nothing in a watch grows with time; the second half of the run is held against the first to see that.
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rollsafe.clock import SystemClock
-from rollsafe.drivers.http import make_client
+from rollsafe.drivers.http import make_transport
 from rollsafe.model.reading import Evidence, ProbeSample
 from rollsafe.model.settings import Expectation, ProbeSettings
 from rollsafe.probes.batch import EVERY_S
@@ -105,9 +105,9 @@ def measure(seconds: float, pem: Path | None) -> bool:
     verify = ssl.create_default_context(cafile=str(pem)) if pem else False
     clock = SystemClock()
     floors = [bare(port.value, seconds / 8, verify) for _ in range(2)]
-    client = make_client(timeout_s=10.0, ca_file=str(pem) if pem else None, tls=bool(pem), keepalive=False)
-    with client:
-        watch = Watch([(settings, HttpProbe(settings, client, clock))], clock)
+    transport = make_transport(timeout_s=10.0, ca_file=str(pem) if pem else None, tls=bool(pem), keepalive=False)
+    with transport:
+        watch = Watch([(settings, HttpProbe(settings, transport, clock))], clock)
         watch.start()
         time.sleep(seconds / 4)  # the first connections load code
         peak = memory_kib()

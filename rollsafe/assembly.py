@@ -9,7 +9,7 @@ import httpx
 
 from rollsafe.clock import SystemClock
 from rollsafe.drivers.balancers import make_balancer
-from rollsafe.drivers.http import make_client
+from rollsafe.drivers.http import make_transport
 from rollsafe.drivers.remote.claim_file import SshClaimFile
 from rollsafe.drivers.remote.restarter import SshRestarter
 from rollsafe.drivers.remote.survey import Surveyed
@@ -50,13 +50,13 @@ def assemble(cluster: Cluster, clock: SystemClock, reach: Reach | None = None) -
     reach = reach or wire(cluster)
     pool = reach.pool
     stack.callback(pool.close)
-    watch = Watch([(p, HttpProbe(p, _probe_client(p, pool, stack), clock)) for p in cluster.probes], clock)
+    watch = Watch([(p, HttpProbe(p, _probe_transport(p, pool, stack), clock)) for p in cluster.probes], clock)
     world = World(
         balancers=_balancers(cluster, pool, stack),
         claims=reach.claims,
         restarters=reach.restarters,
         checks=_checks(cluster, pool, stack, clock),
-        probes=tuple(HttpProbe(p, _probe_client(p, pool, stack), clock) for p in cluster.probes),
+        probes=tuple(HttpProbe(p, _probe_transport(p, pool, stack), clock) for p in cluster.probes),
         watch=watch,
         clock=clock,
         gather=SideBySide(),
@@ -106,22 +106,22 @@ def _rights(restarter: SshRestarter, claim: SshClaimFile) -> Callable[[], None]:
 def _checks(
     cluster: Cluster, pool: SshPool, stack: ExitStack, clock: SystemClock
 ) -> Mapping[tuple[str, str], Sequence[HealthCheck]]:
-    """One client for all plain HTTP checks: a client costs memory, and each question is a new connection anyway."""
-    clients: dict[tuple[object, ...], httpx.Client] = {}
+    """One transport for all plain HTTP checks: each costs memory, and each question is a new connection anyway."""
+    transports: dict[tuple[object, ...], httpx.BaseTransport] = {}
     checks: dict[tuple[str, str], list[HealthCheck]] = {}
     for settings in cluster.checks:
         key = (settings.scheme, settings.ca_file, settings.timeout_s, settings.via)
-        if settings.path is not None and key not in clients:
-            clients[key] = _check_client(settings, pool)
-            stack.callback(clients[key].close)
-        client = clients.get(key) if settings.path is not None else None
-        check = make_check(settings, client, _dial(settings.via, pool) or dial_directly, clock)
+        if settings.path is not None and key not in transports:
+            transports[key] = _check_transport(settings, pool)
+            stack.callback(transports[key].close)
+        transport = transports.get(key) if settings.path is not None else None
+        check = make_check(settings, transport, _dial(settings.via, pool) or dial_directly, clock)
         checks.setdefault((settings.node, settings.service), []).append(check)
     return checks
 
 
-def _check_client(settings: CheckSettings, pool: SshPool) -> httpx.Client:
-    return make_client(
+def _check_transport(settings: CheckSettings, pool: SshPool) -> httpx.BaseTransport:
+    return make_transport(
         timeout_s=settings.timeout_s,
         ca_file=settings.ca_file,
         dial=_dial(settings.via, pool),
@@ -130,8 +130,8 @@ def _check_client(settings: CheckSettings, pool: SshPool) -> httpx.Client:
     )
 
 
-def _probe_client(settings: ProbeSettings, pool: SshPool, stack: ExitStack) -> httpx.Client:
-    client = make_client(
+def _probe_transport(settings: ProbeSettings, pool: SshPool, stack: ExitStack) -> httpx.BaseTransport:
+    transport = make_transport(
         timeout_s=settings.timeout_s,
         ca_file=settings.ca_file,
         dial=_dial(settings.via, pool),
@@ -140,8 +140,8 @@ def _probe_client(settings: ProbeSettings, pool: SshPool, stack: ExitStack) -> h
         tls=urlsplit(settings.url).scheme == "https",
         keepalive=False,
     )
-    stack.callback(client.close)
-    return client
+    stack.callback(transport.close)
+    return transport
 
 
 def _dial(via: SshSettings | None, pool: SshPool) -> Dial | None:

@@ -57,7 +57,38 @@ def make_client(
     tls: bool,
     keepalive: bool = True,
 ) -> httpx.Client:
-    """A client whose every request ends within `timeout_s` in all, however slowly an answer drips.
+    """A client whose every request ends within `timeout_s` in all, however slowly an answer drips (make_transport)."""
+    transport = make_transport(
+        timeout_s=timeout_s,
+        ca_file=ca_file,
+        dial=dial,
+        connect_to=connect_to,
+        proxy=proxy,
+        tls=tls,
+        keepalive=keepalive,
+    )
+    auth = httpx.BasicAuth(username, password.reveal() if password else "") if username else None
+    return httpx.Client(
+        transport=transport,
+        timeout=timeout_s,
+        auth=auth,
+        headers={"Accept-Encoding": "identity", "User-Agent": "rollsafe"},
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def make_transport(
+    *,
+    timeout_s: float,
+    ca_file: str | None = None,
+    dial: Dial | None = None,
+    connect_to: tuple[str, int] | None = None,
+    proxy: str | None = None,
+    tls: bool,
+    keepalive: bool = True,
+) -> httpx.BaseTransport:
+    """What sends requests: each ends within `timeout_s` in all, or within the request's own limit.
 
     `dial` connects in place of TCP (a tunnel); `connect_to` replaces the address only: SNI, the certificate's check
     and Host stay those of the URL. `tls=False` builds no SSL context (it costs time and memory). Safe to share between
@@ -70,15 +101,7 @@ def make_client(
         pool = httpcore.ConnectionPool(context, network_backend=backend, max_keepalive_connections=idle)
     else:
         pool = _proxy_pool(proxy, context, backend, idle)
-    auth = httpx.BasicAuth(username, password.reveal() if password else "") if username else None
-    return httpx.Client(
-        transport=_Transport(pool, timeout_s),
-        timeout=timeout_s,
-        auth=auth,
-        headers={"Accept-Encoding": "identity", "User-Agent": "rollsafe"},
-        trust_env=False,
-        follow_redirects=False,
-    )
+    return _Transport(pool, timeout_s)
 
 
 def ask_bounded(

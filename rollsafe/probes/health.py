@@ -21,20 +21,20 @@ def dial_directly(host: str, port: int, timeout_s: float) -> socket.socket:
     return socket.create_connection((host, port), timeout_s)
 
 
-def make_check(settings: CheckSettings, client: httpx.Client | None, dial: Dial, clock: Clock) -> HealthCheck:
-    """The check that the settings ask for: HTTP where there is a path (then `client` is needed), else a TCP connect."""
+def make_check(settings: CheckSettings, transport: httpx.BaseTransport | None, dial: Dial, clock: Clock) -> HealthCheck:
+    """The check that the settings ask for: HTTP where there is a path (it needs a transport), else a TCP connect."""
     if settings.path is None:
         return TcpCheck(settings, dial, clock)
-    assert client is not None, "an HTTP check needs a client"
-    return HttpCheck(settings, client, clock)
+    assert transport is not None, "an HTTP check needs a transport"
+    return HttpCheck(settings, transport, clock)
 
 
 class HttpCheck:
     """Asks a path of the node and holds the answer against what is expected."""
 
-    def __init__(self, settings: CheckSettings, client: httpx.Client, clock: Clock) -> None:
+    def __init__(self, settings: CheckSettings, transport: httpx.BaseTransport, clock: Clock) -> None:
         self._settings = settings
-        self._question = Question(settings, _url(settings), client, clock)
+        self._question = Question(settings, _url(settings), transport, clock)
 
     def check(self) -> HealthReading:
         """Ask now."""

@@ -12,12 +12,12 @@ from rollsafe.probes.question import Question
 
 
 class HttpProbe:
-    """Asks the service's public address. `client` brings TLS, `connect_to`, tunnel and proxy."""
+    """Asks the service's public address. `transport` brings TLS, `connect_to`, tunnel and proxy."""
 
-    def __init__(self, settings: ProbeSettings, client: httpx.Client, clock: Clock) -> None:
+    def __init__(self, settings: ProbeSettings, transport: httpx.BaseTransport, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._question = Question(settings, settings.url, client, clock)
+        self._question = Question(settings, settings.url, transport, clock)
 
     def ask(self) -> ProbeSample:
         """Ask now; `at_s` is the moment of asking (a watch puts in when it was due)."""

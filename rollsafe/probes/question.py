@@ -45,9 +45,9 @@ class Reply:
 class Question:
     """One request and what a good answer to it is."""
 
-    def __init__(self, settings: Settings, url: str, client: httpx.Client, clock: Clock) -> None:
+    def __init__(self, settings: Settings, url: str, transport: httpx.BaseTransport, clock: Clock) -> None:
         self._settings = settings
-        self._exchange = Exchange(client, url, settings.headers, settings.timeout_s, clock.monotonic)
+        self._exchange = Exchange(transport, url, settings.headers, settings.timeout_s, clock.monotonic)
 
     def ask(self) -> Reply:
         """Ask now. Never raises."""

@@ -72,9 +72,9 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False) as client:
-        yield client
+def transport() -> Iterator[httpx.BaseTransport]:
+    with httpx.HTTPTransport() as transport:
+        yield transport
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_a_hole_in_the_rhythm_divides_the_spells_also_between_two_batches() -> N
 
 
 def test_a_watch_hands_over_batches_in_time_and_the_rest_at_its_end(
-    server: Server, client: httpx.Client, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
+    server: Server, transport: httpx.BaseTransport, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "EVERY_S", 0.2)
     server.reply = respond(200, RUNNING, "X-Node: jira2")
@@ -78,7 +78,7 @@ def test_a_watch_hands_over_batches_in_time_and_the_rest_at_its_end(
     def heard(batches: Sequence[ProbeBatch]) -> None:
         told.extend(batches)
 
-    watch = watch_of(server, client, clock, node_header="X-Node")
+    watch = watch_of(server, transport, clock, node_header="X-Node")
     watch.listen(lambda *_: None, heard)
     watch.start()
     wait_until(lambda: len(told) >= 2)
@@ -97,10 +97,10 @@ class Stalling:
         return time.monotonic() + self.skipped_s
 
 
-def test_turns_that_were_not_sent_are_counted(server: Server, client: httpx.Client) -> None:
+def test_turns_that_were_not_sent_are_counted(server: Server, transport: httpx.BaseTransport) -> None:
     server.reply = respond(200, RUNNING)
     clock = Stalling()
-    watch = watch_of(server, client, clock, interval_s=0.2)  # type: ignore[arg-type]  # a watch asks for no more
+    watch = watch_of(server, transport, clock, interval_s=0.2)  # type: ignore[arg-type]  # a watch asks for no more
     watch.start()
     wait_until(lambda: watch.summaries()[0].probes >= 1)
     clock.skipped_s = 30.0

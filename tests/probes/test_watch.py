@@ -46,16 +46,16 @@ class News:
 
 
 def watch_of(
-    server: Server, client: httpx.Client, clock: SystemClock, news: News | None = None, **changes: object
+    server: Server, transport: httpx.BaseTransport, clock: SystemClock, news: News | None = None, **changes: object
 ) -> Watch:
     chosen = settings(server, **changes)
-    return Watch([(chosen, HttpProbe(chosen, client, clock))], clock, news)
+    return Watch([(chosen, HttpProbe(chosen, transport, clock))], clock, news)
 
 
-def test_a_probe_asks_as_a_client_does(server: Server, client: httpx.Client, clock: SystemClock) -> None:
+def test_a_probe_asks_as_a_client_does(server: Server, transport: httpx.BaseTransport, clock: SystemClock) -> None:
     server.reply = respond(200, RUNNING, "X-Node: jira2", "Set-Cookie: a=b")
     token = Secret("env:T", lambda: "canary")
-    probe = HttpProbe(settings(server, token=token, node_header="X-Node"), client, clock)
+    probe = HttpProbe(settings(server, token=token, node_header="X-Node"), transport, clock)
     first, second = probe.ask(), probe.ask()
     assert (first.good, first.node, first.service, first.name) == (True, "jira2", "web", "main")
     assert first.latency_s > 0
@@ -71,13 +71,15 @@ def test_a_probe_asks_as_a_client_does(server: Server, client: httpx.Client, clo
     assert probe.ask().evidence.detail.startswith("refused: ")
 
 
-def test_the_rhythm_is_kept_though_answers_are_slow(server: Server, client: httpx.Client, clock: SystemClock) -> None:
+def test_the_rhythm_is_kept_though_answers_are_slow(
+    server: Server, transport: httpx.BaseTransport, clock: SystemClock
+) -> None:
     def slow(connection: socket.socket, request: bytes) -> None:
         time.sleep(0.2)  # four intervals
         respond(200, RUNNING)(connection, request)
 
     server.reply = slow
-    watch = watch_of(server, client, clock)
+    watch = watch_of(server, transport, clock)
     watch.start()
     wait_until(lambda: watch.summaries()[0].probes >= 20)
     samples = watch.stop()
@@ -90,8 +92,8 @@ def test_the_rhythm_is_kept_though_answers_are_slow(server: Server, client: http
 
 def test_a_main_thread_that_only_computes_stalls_no_probe(server: Server, clock: SystemClock) -> None:
     server.reply = respond(200, RUNNING)
-    with httpx.Client() as client:
-        watch = watch_of(server, client, clock, interval_s=0.5)
+    with httpx.HTTPTransport() as transport:
+        watch = watch_of(server, transport, clock, interval_s=0.5)
         watch.start()
         busy_until_s = time.monotonic() + 4.0
         while time.monotonic() < busy_until_s:
@@ -103,10 +105,10 @@ def test_a_main_thread_that_only_computes_stalls_no_probe(server: Server, clock:
     assert seen.late_s < 0.5
 
 
-def test_an_outage_is_measured_and_told(server: Server, client: httpx.Client, clock: SystemClock) -> None:
+def test_an_outage_is_measured_and_told(server: Server, transport: httpx.BaseTransport, clock: SystemClock) -> None:
     news = News()
     server.reply = respond(200, RUNNING)
-    watch = watch_of(server, client, clock, news)
+    watch = watch_of(server, transport, clock, news)
     watch.start()
     wait_until(lambda: watch.summaries()[0].probes >= 3)
     began = time.monotonic()
@@ -127,7 +129,7 @@ def test_an_outage_is_measured_and_told(server: Server, client: httpx.Client, cl
 
 
 def test_a_hanging_request_stalls_neither_the_rhythm_nor_the_stop(
-    server: Server, client: httpx.Client, clock: SystemClock
+    server: Server, transport: httpx.BaseTransport, clock: SystemClock
 ) -> None:
     hung = threading.Event()
 
@@ -138,7 +140,7 @@ def test_a_hanging_request_stalls_neither_the_rhythm_nor_the_stop(
         respond(200, RUNNING)(connection, request)
 
     server.reply = hang_once
-    watch = watch_of(server, client, clock, timeout_s=4.0)
+    watch = watch_of(server, transport, clock, timeout_s=4.0)
     watch.start()
     wait_until(lambda: watch.summaries()[0].probes >= 10)
     assert watch.summaries()[0].late_s < 0.5
