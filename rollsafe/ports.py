@@ -60,9 +60,12 @@ class Restarter(Protocol):
     def identity(self) -> IdentityReading:
         """Which incarnation runs now."""
 
-    def begin(self, token: Token) -> bool:
+    def begin(self, token: Token, *, until_s: float | None = None) -> bool:
         """Start the restart if the node's claim carries `token` (compared and done under its lock); do not wait for
-        its end: it outlives this connection. False: the claim carries another token, and nothing was done."""
+        its end: it outlives this connection. False: the claim carries another token, and nothing was done.
+
+        `until_s`: past this uptime of the node the order comes too late, and nothing is done (an error, effect NONE).
+        """
 
     def progress(self) -> RestartReading:
         """How far the restart begun last has come."""

@@ -22,7 +22,21 @@ SEEN_WITHIN_S = 3.0  # after a write, so long is the new state looked for
 LOOK_EVERY_S = 0.05
 OUTWAIT_S = 10.0  # a write without an answer may still land, so long as a takeover waits for one
 IDENTITY_WITHIN_S = 10.0
+ORDER_WITHIN_S = 10.0  # a restart is begun so soon after it was ordered, or not at all
 WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is slower is asked again later
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a node said of itself before its restart, and when it was asked."""
+
+    identity: IdentityReading
+    asked_s: float
+
+    def until_s(self, now_s: float) -> float | None:
+        """The node's uptime past which an order that is sent now comes too late; None where it tells no uptime."""
+        uptime_s = self.identity.uptime_s
+        return None if uptime_s is None else uptime_s + (now_s - self.asked_s) + ORDER_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +220,12 @@ class Actor:
 
     # --- the restart -------------------------------------------------------------------------------------------
 
-    def prepare(self, node: str) -> IdentityReading | None:
+    def prepare(self, node: str) -> "Prepared | None":
         """What is asked over SSH before the last look: the node's identity, and whose the claims are.
 
         None: the restart is not sent, and the log says why.
         """
+        asked_s = self._clock.at_s()
         before = self._identity(node)
         if isinstance(before, Unread):
             self._not_sent(node, f"{node} could not be asked for its identity: {before.reason}")
@@ -219,10 +234,11 @@ class Actor:
         if not proof.allowed:
             self._not_sent(node, proof.reason)
             return None
-        return before
+        return Prepared(before, asked_s)
 
-    def restart(self, node: str, before: IdentityReading, now: Readings) -> None:
-        """The one irreversible act, fenced by the claim's token, on readings that are young enough."""
+    def restart(self, node: str, prepared: "Prepared", now: Readings) -> None:
+        """The one irreversible act, fenced by the claim's token, on readings that are young enough: here, and by the
+        node's own clock also where the order is held up on its way."""
         restarter = self._world.restarters[node]
         age_s = self._clock.at_s() - now.at_s
         if age_s > FRESH_S:
@@ -234,10 +250,10 @@ class Actor:
             "restart.intent",
             f"restart of {node}",
             node=node,
-            data={"identity_before": before.identity, "revision": token.revision, "epoch": token.epoch},
+            data={"identity_before": prepared.identity.identity, "revision": token.revision, "epoch": token.epoch},
         )
         try:
-            begun = restarter.begin(token)
+            begun = restarter.begin(token, until_s=prepared.until_s(self._clock.at_s()))
         except ShellError as error:
             if error.effect is Effect.NONE:
                 self._not_sent(node, str(error))

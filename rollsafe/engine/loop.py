@@ -163,13 +163,13 @@ class Rollout:
     def _restart(self, decision: RestartNode) -> None:
         """First what is slow, over SSH; then the last look, and the planner's word once more; then the restart."""
         self._tell_gates(decision.node, decision.verdicts)
-        before = self._actor.prepare(decision.node)
-        if before is None:
+        prepared = self._actor.prepare(decision.node)
+        if prepared is None:
             return
         now = self._observer.look(self._s.log.state)
         again = next_step(self._s.plan, self._s.log.state, now, self._s.clock.at_s())
         if isinstance(again, RestartNode):
-            self._actor.restart(again.node, before, now)
+            self._actor.restart(again.node, prepared, now)
 
     def _mark(self, decision: Decision) -> None:
         log = self._s.log

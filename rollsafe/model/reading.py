@@ -121,6 +121,7 @@ class IdentityReading:
     identity: str | None  # None: there is none just now (stopped, or the proof's file is not there yet)
     job: bool = False  # a stop or start is under way (a pending systemd job)
     state: str = ""  # active, failed …
+    uptime_s: float | None = None  # seconds since the node booted, by its own clock, when it answered; None: untold
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,9 @@ class SimNode:
         """Which JVM runs, as systemd would say it (the InvocationID changes when the new one starts)."""
         job = self.timeline.now < self.job_until
         state = "active" if self.jvm_since is not None else "inactive"
-        return IdentityReading(f"{self.name}-{self.incarnation}", job, "activating" if job else state)
+        return IdentityReading(
+            f"{self.name}-{self.incarnation}", job, "activating" if job else state, self.timeline.now
+        )
 
     def carries(self, token: Token) -> bool:
         """Does the claim on this node carry exactly this token?"""

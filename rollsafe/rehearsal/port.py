@@ -147,7 +147,7 @@ class SimRestarter:
             "restarter.identity", node.name, node.identity, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
         )
 
-    def begin(self, token: Token) -> bool:
+    def begin(self, token: Token, *, until_s: float | None = None) -> bool:
         """Start the restart where the claim carries the token. Raises ShellError."""
         node, operator = self._node, self._operator
         self._begun = token
@@ -158,6 +158,8 @@ class SimRestarter:
                 raise ShellError(f"the lock on {node.name} is held", effect=Effect.NONE)
             if not node.carries(token):
                 return False
+            if until_s is not None and operator.clock.timeline.now + operator.aside_s > until_s:
+                raise ShellError("the order to restart was held up on its way", effect=Effect.NONE)
             self._outside.restarts(operator, node, sent_s)
             node.restart(operator.name, token)
             return True

@@ -104,8 +104,8 @@ class CrashingRestarter:
     def identity(self) -> IdentityReading:
         return self._real.identity()
 
-    def begin(self, token: Token) -> bool:
-        return self._points.around(f"the restart of {self._node}", lambda: self._real.begin(token))
+    def begin(self, token: Token, *, until_s: float | None = None) -> bool:
+        return self._points.around(f"the restart of {self._node}", lambda: self._real.begin(token, until_s=until_s))
 
     def progress(self) -> RestartReading:
         return self._real.progress()

@@ -4,6 +4,16 @@ from tests.guards.guard import OTHERS, Guard, P, T
 
 AFTER_THE_STOP = (
     Guard(
+        "a node that was stopped and is not healthy is out of service, whoever holds its members",
+        "an ending that calls a dead node as it was found",
+        "I9",
+        P + "outcome.py",
+        "        if node.stopped and not _healthy(state, node, member, now):",
+        "        if False:",
+        f"{T}test_outcome.py::test_endings"
+        "[a node that we stopped is not healthy, and what it served is in maint by other hands]",
+    ),
+    Guard(
         "identity",
         "taking `exit 0` for a restart",
         "I9",

@@ -120,7 +120,11 @@ def test_the_scripts_run_in_every_shell(shared: Path, shell: list[str]) -> None:
     restarter.may_restart()
     assert restarter.identity().identity == "5"
     assert restarter.begin(replace(TOKEN, epoch=9)) is False
-    assert restarter.begin(TOKEN) is True
+    uptime_s = restarter.identity().uptime_s
+    assert uptime_s is not None
+    with pytest.raises(ShellError, match="held up"):
+        restarter.begin(TOKEN, until_s=uptime_s - 2)
+    assert restarter.begin(TOKEN, until_s=uptime_s + 30) is True
     end = time.monotonic() + 10
     while not restarter.progress().finished and time.monotonic() < end:
         time.sleep(0.05)

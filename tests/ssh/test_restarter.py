@@ -96,6 +96,23 @@ def test_another_token_is_fenced(claim: SshClaimFile, restarter: Make, tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
+def test_an_order_that_was_held_up_on_its_way_is_not_obeyed(
+    claim: SshClaimFile, restarter: Make, tmp_path: Path
+) -> None:
+    made = restarter(f"touch {tmp_path}/ran", identity="echo 1")
+    uptime_s = made.identity().uptime_s
+    assert uptime_s is not None
+    assert abs(uptime_s - float(Path("/proc/uptime").read_text().split()[0])) < 3
+    with pytest.raises(ShellError, match="held up on its way") as caught:
+        made.begin(TOKEN, until_s=uptime_s - 2)
+    assert caught.value.effect is Effect.NONE
+    assert made.progress().finished is False
+    assert not (tmp_path / "ran").exists()
+    assert made.begin(TOKEN, until_s=uptime_s + 30) is True
+    assert ended(made).exit_status == 0
+    assert (tmp_path / "ran").exists()
+
+
 def test_begun_twice_runs_once(claim: SshClaimFile, restarter: Make, tmp_path: Path) -> None:
     made = restarter(f"echo once >> {tmp_path}/ran")
     assert made.begin(TOKEN) is True

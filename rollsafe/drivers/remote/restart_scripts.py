@@ -8,6 +8,11 @@ holds the lock; where nobody does, it was cut off (the machine itself was restar
 # what: $mark and $state (none, running, ended, lost) of the restart KEY, or of the only one there is where KEY is empty
 _STATE = """
 umask 007
+uptime_s() {
+  up=
+  { read -r up _ </proc/uptime; } 2>/dev/null
+  echo "${up%.*}"
+}
 find_mark() {
   mark=
   if [ -n "$1" ]; then mark=$file.restart-$1; return; fi
@@ -25,18 +30,19 @@ look() {
 }
 """
 
-# $1 expected first line; $2 key; $3 seconds to wait; $4 the command; $5 DETACHED; $6 INNER
+# $1 expected first line; $2 key; $3 seconds to wait; $4 the command; $5 DETACHED; $6 INNER; $7 uptime of the node in
+# seconds past which it is too late (empty: never)
 BEGIN = """
 mask=$(umask)
 umask 007
 need flock setsid sync head
 folder look || { answer fenced; exit 0; }
 no_link "$file" "$lock"
-{ setsid sh -c "$5" rollsafe "$file" "$1" "$2" "$3" "$mask" "$4" "$6" </dev/null 2>/dev/null & } | {
+{ setsid sh -c "$5" rollsafe "$file" "$1" "$2" "$3" "$mask" "$4" "$6" "$7" </dev/null 2>/dev/null & } | {
   word=
   IFS= read -r word
   case $word in
-    begun | fenced | busy) answer "$word" ;;
+    begun | fenced | busy | late) answer "$word" ;;
     failed*) fail "${word#failed }" ;;
     *) unsure "the restart script ended without a word" ;;
   esac
@@ -55,7 +61,8 @@ esac
 """
 
 # Under the lock: compare, then act. flock -o keeps the lock's file to itself, so what the command starts has no part
-# in it. The answer goes out before the command starts; if nobody listens any more (PIPE), the restart goes on.
+# in it. An order that was held up on its way rests on old readings: the node's own clock tells, which nobody sets.
+# The answer goes out before the command starts; if nobody listens any more (PIPE), the restart goes on.
 INNER = """
 file=$1 expected=$2 mark=$1.restart-$3
 say() { trap "" PIPE; echo "$1"; trap - PIPE; }
@@ -63,6 +70,9 @@ line=
 if [ -f "$file" ] && [ ! -L "$file" ]; then IFS= read -r line <"$file"; fi
 if [ "$line" != "$expected" ]; then say fenced; exit 0; fi
 if [ -e "$mark.begun" ]; then say begun; exit 0; fi
+up=
+if [ -n "$8" ]; then { read -r up _ </proc/uptime; } 2>/dev/null; fi
+if [ -n "$up" ] && [ "${up%.*}" -gt "$8" ]; then say late; exit 0; fi
 rm -f "$file".restart-*
 if { : >"$mark.out" && echo "$$" >"$mark.begun" && sync "$mark.begun"; } 2>/dev/null; then :; else
   rm -f "$mark.begun" "$mark.out"
@@ -100,6 +110,7 @@ if folder look; then no_link "$file" "$lock"; look ""; fi
 said=$(systemctl show "$1" -p LoadState -p InvocationID -p Job -p ActiveState -p SubState 2>&1) ||
   fail "systemctl show $1 failed: $said"
 answer "$state"
+uptime_s
 echo "$said"
 """
 )
@@ -123,6 +134,7 @@ case $said in
   *) if [ -n "$2" ] && [ "$(id -u)" != 0 ]; then bounded "$2"; fi ;;
 esac
 answer "$state"
+uptime_s
 echo "$said"
 """
 )

@@ -1,6 +1,7 @@
 """Restarts one node over SSH, fenced by its claim, and tells which incarnation runs."""
 
 import shlex
+from dataclasses import replace
 
 from rollsafe.drivers.remote.claim_codec import first_line
 from rollsafe.drivers.remote.claim_file import LOCK_WAIT_S, place
@@ -46,7 +47,7 @@ class SshRestarter:
         except ClaimError as error:
             raise ShellError(str(error), effect=Effect.NONE) from error
 
-    def begin(self, token: Token) -> bool:
+    def begin(self, token: Token, *, until_s: float | None = None) -> bool:
         """Start the restart under the lock if the claim carries `token`; at most once for each token.
 
         True: the token was compared, and the command starts. False: another token, nothing was done. A lost answer is
@@ -57,7 +58,8 @@ class SshRestarter:
         except ClaimError as error:
             raise ShellError(f"{self._node}: {error}", effect=Effect.NONE) from error
         self._key = f"{token.run}.{token.epoch}.{token.revision}"
-        arguments = [expected, self._key, f"{self._wait:g}", self._command(), DETACHED, INNER]
+        until = "" if until_s is None else str(int(until_s))
+        arguments = [expected, self._key, f"{self._wait:g}", self._command(), DETACHED, INNER, until]
         try:
             limit_s = self._wait + _SCRIPT_S
             answer = run_script(self._connection, self._place, BEGIN, arguments, timeout_s=limit_s)
@@ -67,6 +69,12 @@ class SshRestarter:
             raise ShellError(
                 f"{self._node}: the claim's lock has been held by somebody else for {self._wait:g} s, so the restart "
                 f"was not begun: another restart may be under way there",
+                effect=Effect.NONE,
+            )
+        if answer.word == "late":
+            raise ShellError(
+                f"{self._node}: the order to restart was held up on its way there, so it rests on readings that are "
+                f"too old, and was not obeyed",
                 effect=Effect.NONE,
             )
         return answer.word == "begun"
@@ -109,7 +117,10 @@ class SshRestarter:
     def identity_from(self, told: Answer | ShellError) -> IdentityReading:
         """The identity, from the answer to `identity_question`. Raises ShellError."""
         answer, unit = self._answer(told), self._settings.unit
-        return self._unit_identity(unit, answer) if unit else self._command_identity(answer)
+        uptime, _, rest = answer.rest.partition(b"\n")
+        answer = Answer(answer.word, rest)
+        reading = self._unit_identity(unit, answer) if unit else self._command_identity(answer)
+        return replace(reading, uptime_s=float(uptime) if uptime.isdigit() else None)
 
     def may_restart(self) -> None:
         """Could the restart be done? Changes nothing. Raises ShellError that names what to add."""
