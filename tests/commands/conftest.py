@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollsafe.drivers.remote.claim_codec import encode
-from rollsafe.drivers.remote.script import PREAMBLE
+from rollsafe.drivers.remote.script import _LIST_ONCE, PREAMBLE
 from rollsafe.model.claim import ClaimRecord, FoundMember, Token, Who
 from rollsafe.model.reading import AdminState, Found, Member
 from tests.testbed import Testbed
@@ -91,7 +91,10 @@ class Looked:
         scripts: list[str] = []
         for command in (it for file in self._logs() for it in COMMAND.findall(file.read_text())):
             parts = PART.findall(command)
-            scripts += [*parts, re.sub(r"^set -- [^\n]*\n", "", PART.sub("", command).removeprefix(PREAMBLE))]
+            scripts += [
+                *parts,
+                re.sub(r"^set -- [^\n]*\n", "", PART.sub("", command).removeprefix(PREAMBLE).removeprefix(_LIST_ONCE)),
+            ]
         return [text for script in scripts if (text := script.strip())]
 
     def _logs(self) -> list[Path]:

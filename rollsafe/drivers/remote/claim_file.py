@@ -92,7 +92,7 @@ else
     fail "the claim folder $dir can not be made: $(id -un) may not write to $up, or it is read-only. Make it there"
   fi
 fi
-flock -o -w 1 -E 75 /dev/null true || fail "the flock there knows no -o, -w and -E: install the one of util-linux"
+flock -o -w 1 -E 75 9 9</dev/null || fail "the flock there knows no -o, -w and -E: install the one of util-linux"
 answer ok
 """
 

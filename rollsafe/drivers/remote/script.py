@@ -23,7 +23,7 @@ PREAMBLE = """
 set -u
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
-dir=$1 file=$1/$2.json lock=$1/$2.json.lock
+dir=$1 file=$1/$2.json lock=$1/$2.json.lock listed=
 answer() { printf "\nrollsafe:%s\n" "$1"; }
 fail() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 3; }
 unsure() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 4; }
@@ -45,7 +45,7 @@ folder() {
     said=$(mkdir -m 2770 "$dir" 2>&1) || [ -d "$dir" ] || fail "the claim folder can not be made: $said"
   fi
   if [ ! -x "$dir" ]; then fail "$(id -un) may not enter the claim folder $dir: add this user to its group"; fi
-  set -- $(ls -ldn "$dir")
+  set -- ${listed:-$(ls -ldn "$dir")}
   case $1 in
     ????????w*) fail "everybody may write to the claim folder $dir, so a claim in it proves nothing: chmod o-w $dir" ;;
   esac
@@ -60,6 +60,12 @@ no_link() {
     if [ -L "$name" ]; then fail "$name is a symbolic link, which rollsafe never makes: look who did, and remove it"; fi
   done
 }
+"""
+
+
+# Several questions look at the folder in the same moment.
+_LIST_ONCE = """
+if [ -d "$dir" ] && [ ! -L "$dir" ]; then listed=$(ls -ldn "$dir" 2>/dev/null) || listed=; fi
 """
 
 
@@ -127,7 +133,7 @@ def ask_all(
     end = f"rollsafe-part:{secrets.token_hex(8)}:"
     parts = "".join(f'(\nset -- {_words(q.arguments)}\n{q.script})\nprintf "%s%s\\n" {end} "$?"\n' for q in questions)
     done = connection.run_standing(
-        f"set -- {_words(place)}\n{PREAMBLE}{parts}",
+        f"set -- {_words(place)}\n{PREAMBLE}{_LIST_ONCE}{parts}",
         timeout_s=sum(q.timeout_s for q in questions),
         output_limit=sum(q.output_limit for q in questions),
     )
