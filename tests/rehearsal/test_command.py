@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import rollsafe.planner.next_step
-from rollsafe.__main__ import main
+from rollsafe.__main__ import run
 from rollsafe.planner.state import Restart
 
 INVENTORY = """\
@@ -104,9 +104,7 @@ def test_a_rehearsal_takes_place_in_the_window_whatever_the_hour_is_now(
 
 def run_here(inventory: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setattr(sys, "argv", ["rollsafe", "rehearse", "-i", str(inventory)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
+    return run()
 
 
 def test_a_broken_planner_is_20_and_the_invariant_is_named(
