@@ -25,22 +25,21 @@ class NodeSurvey:
         self._connection, self._survey = connection, survey
         self._ahead: Future[Surveyed] | None = None
 
-    def promise(self) -> None:
-        """The first answer is the one that `ask_ahead` brings."""
-        self._ahead = Future()
+    def ahead(self) -> Callable[[], None]:
+        """The job that connects and asks. It raises nothing: its answer, or what failed, is for the first who asks."""
+        promised = self._ahead = Future()
 
-    def ask_ahead(self) -> None:
-        """Connect and ask. Raises nothing: what fails is told to who asks."""
-        ahead = self._ahead
-        assert ahead is not None
-        failed = self._connection.dial_ahead()
-        if failed is not None:
-            ahead.set_exception(failed)
-            return
-        try:
-            ahead.set_result(self._survey())
-        except BaseException as error:  # noqa: BLE001 - it belongs to the asker, who gets it from result()
-            ahead.set_exception(error)
+        def ask() -> None:
+            try:
+                failed = self._connection.dial_ahead()
+                if failed is None:
+                    promised.set_result(self._survey())
+                else:
+                    promised.set_exception(failed)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the asker, who gets it from result()
+                promised.set_exception(error)
+
+        return ask
 
     def __call__(self) -> Surveyed:
         """The answer: the one asked for ahead, once, else a new one. Both have their limits."""
@@ -59,10 +58,7 @@ class Reach:
 
     def ask_ahead(self) -> None:
         """Begin to ask every node."""
-        surveys = list(self.surveys.values())[:MOST_AHEAD]
-        for survey in surveys:
-            survey.promise()
-        _begin([survey.ask_ahead for survey in surveys])
+        _begin([survey.ahead() for survey in list(self.surveys.values())[:MOST_AHEAD]])
 
     def dial_ahead(self, cluster: Cluster) -> None:
         """Begin to connect to every node."""
