@@ -14,7 +14,7 @@ from rollsafe.errors import InvalidInput
 if TYPE_CHECKING:
     import socket
 
-    from rollsafe.config.first import First
+    from rollsafe.config.first import First, FirstService
 
 LIMIT_S = 5.0
 MAX_BYTES = 1 << 22
@@ -77,14 +77,20 @@ def _from_questions() -> "First":
     tenants, outside = _outside_of_scim()
     scim = FirstService(endpoints=scim_at, pool=pool, username=username, tenants=tenants, outside=outside)
     web_at = _addresses("Balancer of the web", ", ".join(scim_at))
-    web = FirstService(
-        endpoints=web_at,
-        username="" if web_at == scim_at else _username(web_at),
+    web = _web(product, web_at, username="" if web_at == scim_at else _username(web_at))
+    return First(cluster, product, nodes, user, unit, {"scim": scim, "web": web})
+
+
+def _web(product: str, endpoints: tuple[str, ...], *, username: str) -> "FirstService":
+    from rollsafe.config.first import FirstService
+
+    return FirstService(
+        endpoints=endpoints,
+        username=username,
         pool=_ask("Its pool for the web", product if product != "other" else "web"),
         outside=_outside("Address of the web from outside, such as https://jira.example.com (empty: none)"),
         port=_port(product),
     )
-    return First(cluster, product, nodes, user, unit, {"scim": scim, "web": web})
 
 
 def _from_haproxy(source: str) -> "First":
@@ -98,10 +104,17 @@ def _from_haproxy(source: str) -> "First":
         typer.echo(f"  {pool}: {', '.join(f'{name} ({at})' if at else name for name, at in servers.items())}")
     cluster, product = _cluster_and_product()
     names = tuple(pools)
-    web_pool = _ask("Pool of the web", _likely(pools, (":8080", ":8090", ":7990")), _one_of(names))
-    scim_pool = _ask("Pool of SCIM (none: empty)", _likely(pools, (":5501",), ""), _one_of((*names, "")))
+    likely_scim = _likely(pools, (":5501",), "")
+    likely_web = _likely(pools, (":8080", ":8090", ":7990"), "" if len(pools) == 1 and likely_scim else None)
+    web_pool = _ask("Pool of the web (behind another balancer: empty)", likely_web, _one_of((*names, "")))
+    scim_pool = _ask(
+        "Pool of SCIM (none: empty)", likely_scim, _one_of((*(name for name in names if name != web_pool), ""))
+    )
+    if not web_pool and not scim_pool:
+        raise InvalidInput([f"neither the web nor SCIM is behind {endpoint}: is it the right HAProxy?"])
     nodes = {
-        name: at.rpartition(":")[0].strip("[]") or _ask(f"Host of {name}", None) for name, at in pools[web_pool].items()
+        name: at.rpartition(":")[0].strip("[]") or _ask(f"Host of {name}", None)
+        for name, at in pools[web_pool or scim_pool].items()
     }
     user, unit = _ssh_and_unit(product)
     services: dict[str, FirstService] = {}
@@ -115,12 +128,17 @@ def _from_haproxy(source: str) -> "First":
             tenants=tenants,
             outside=outside,
         )
-    services["web"] = FirstService(
-        endpoints=(endpoint,),
-        pool=web_pool,
-        port=_port_in(pools[web_pool]) or _port(product),
-        outside=_outside("Address of the web from outside, such as https://jira.example.com (empty: none)"),
-    )
+    if web_pool:
+        services["web"] = FirstService(
+            endpoints=(endpoint,),
+            pool=web_pool,
+            port=_port_in(pools[web_pool]) or _port(product),
+            outside=_outside("Address of the web from outside, such as https://jira.example.com (empty: none)"),
+        )
+    elif web_at := _addresses(
+        "Balancer of the web, such as ssh://HOST/run/haproxy/admin.sock (empty: added later)", ""
+    ):
+        services["web"] = _web(product, web_at, username=_username(web_at))
     return First(cluster, product, nodes, user, unit, services)
 
 

@@ -200,21 +200,23 @@ defaults
   timeout connect 1s
   timeout client 1s
   timeout server 1s
-backend jira
-  server jira1 127.0.0.11:8080
-  server jira2 127.0.0.12:8080
-backend scim
+{web}backend scim
   server s1 127.0.0.11:5501
   server s2 127.0.0.12:5501
 """
 
 
+WEB = "backend jira\n  server jira1 127.0.0.11:8080\n  server jira2 127.0.0.12:8080\n"
+
+
 @pytest.fixture
-def haproxy(tmp_path: Path) -> Iterator[int]:
+def haproxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
+    """Its port. With SCIM alone where the test asks for it: the web is behind another balancer then."""
+    web = WEB if getattr(request, "param", "both") == "both" else ""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     config = tmp_path / "haproxy.cfg"
-    config.write_text(HAPROXY.format(port=port, socket=tmp_path / "h.sock"))
+    config.write_text(HAPROXY.format(port=port, socket=tmp_path / "h.sock", web=web))
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin") or "haproxy"
     process = subprocess.Popen([program, "-db", "-q", "-f", str(config)], stderr=subprocess.DEVNULL)
     try:
@@ -257,3 +259,17 @@ def test_init_from_a_live_haproxy_needs_nobody_to_answer(
     typed(monkeypatch)
     assert call("init", "-f", str(tmp_path / "i.yml"), "--from", f"haproxy://127.0.0.1:{haproxy}") == 0
     check_read(load_inventory([tmp_path / "i.yml"]).cluster, f"tcp://127.0.0.1:{haproxy}")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("haproxy", ["scim"], indirect=True)
+@pytest.mark.parametrize("answers", [[], [*[""] * 7, "ssh://lb2/run/haproxy/admin.sock", "jira", ""]])
+def test_init_from_the_balancer_of_scim_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, haproxy: int, answers: list[str]
+) -> None:
+    typed(monkeypatch, *answers)
+    assert call("init", "-f", str(tmp_path / "i.yml"), "--from", f"haproxy://127.0.0.1:{haproxy}") == 0
+    cluster = load_inventory([tmp_path / "i.yml"]).cluster
+    assert [(node.name, node.host) for node in cluster.nodes] == [("s1", "127.0.0.11"), ("s2", "127.0.0.12")]
+    assert [service.name for service in cluster.services] == (["scim", "web"] if answers else ["scim"])
+    assert len(cluster.balancers) == len(cluster.services)
