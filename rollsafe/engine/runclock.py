@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 from rollsafe.ports import Clock
 
+LEAST_S = 0.001
+
 
 class RunClock:
     """Seconds since the run began.
@@ -40,5 +42,6 @@ class RunClock:
         return self._clock.now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def sleep(self, seconds: float) -> None:
-        """Pass the time, at most an hour at once."""
-        self._clock.sleep(max(0.0, min(seconds, 3600.0)))
+        """Pass the time, at most an hour at once, and at least a moment: what is left of a wait may be too little to
+        move the clock, and then the wait would never end."""
+        self._clock.sleep(max(LEAST_S, min(seconds, 3600.0)))
