@@ -132,12 +132,20 @@ class Outside:
         what = f"{it.service} of {it.node.name} on {endpoint.url}: {it.admin.value} → {to.admin.value}"
         self._acts(operator, what, it.node.name)
         self._intended(operator, endpoint, it, to, what)
-        if it.admin is AdminState.READY and to.admin.out:
+        if it.admin is AdminState.READY and to.admin.out and not self._just_read_out(operator, endpoint, it):
             self._enough_others(operator, it.node.name, what, it.service)
             self._alone(it.node.name, what)
             self._holds_the_claim(operator, what)
         elif it.admin.out and to.admin is AdminState.READY:
             self._ready_for_it(it.node, what)
+
+    def _just_read_out(self, operator: Operator, endpoint: SimEndpoint, seat: SimSeat) -> bool:
+        """Did the operator read it out a moment ago, on its way back? A person was quicker, and that it can't know."""
+        at, reading = operator.seen.get((endpoint.key, seat.pool), (-1e9, None))
+        wrote_s = operator.wrote.get((endpoint.key, seat.pool, seat.seat), -1e9)
+        if reading is None or at < wrote_s or self.timeline.now - at > GRACE_S:
+            return False
+        return any(row.seat == seat.seat and row.admin.out for row in reading.seats)
 
     def restarts(self, operator: Operator, node: SimNode, ordered_s: float) -> None:
         """rollsafe is about to stop a node, by an order that was sent at `ordered_s`."""
