@@ -14,7 +14,7 @@ from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
 from rollsafe.planner.expand import find_members
 from rollsafe.planner.outcome import Ending, others_of
-from rollsafe.planner.readings import Readings
+from rollsafe.planner.readings import PoolKey, Readings
 
 if TYPE_CHECKING:
     from rollsafe.engine.session import Session
@@ -59,7 +59,7 @@ def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
 def unknown_here(session: "Session", record: ClaimRecord) -> str:
     """What the claim's run may have written, though its journal here tells of no such write; empty where all is known.
     With a journal that lost its end (an older copy), our own drain would count as a person's, and stay."""
-    nodes, now = session.log.state.nodes, _read_now(session, None)
+    nodes, (now, _) = session.log.state.nodes, _read_now(session, None)
     for told in (told for entry in record.entries.values() for told in entry):
         known = nodes.get(told.member.node)
         wrote = known.wrote.get(told.member, frozenset()) if known is not None else frozenset()
@@ -81,23 +81,29 @@ def _unknown(told: FoundMember, seat: SeatReading | Unread, wrote: set[str]) -> 
 
 def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | None = None) -> Ending:
     """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more."""
-    now = _read_now(session, before)
+    now, silent = _read_now(session, before)
     left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(record, now)]
     if left:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
         message = f"{names} is out of service by a dead run: {why}. To put it back: {session.mend}"
         return Ending("node-out", 30, message, left_out=tuple(left))
+    written = [m for e in record.entries.values() for m in e if m.wrote]
+    unread = [str(m.member) for m in written if (m.member.balancer, m.member.endpoint, m.member.pool) in silent]
+    if unread:
+        told = f"it may have left out what can't be read: {'; '.join(unread)}"
+        return Ending(
+            "unknown", 40, f"nothing was touched: {why}; {told}. To clear it: {session.mend}", unread=tuple(unread)
+        )
     return Ending("refused", 10, f"nothing was touched: {why}. To clear it: {session.mend}")
 
 
-def _read_now(session: "Session", before: Readings | None) -> Readings:
-    """What the balancers show now. What does not answer counts as it was."""
+def _read_now(session: "Session", before: Readings | None) -> tuple[Readings, set[PoolKey]]:
+    """What the balancers show now, and which pools do not answer: those count as they were, as far as they were out."""
     pools = preflight.read_pools(session.world, session.cluster)
+    silent = {key for key, pool in pools.items() if isinstance(pool, Unread)}
     if before is None:
-        return Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={})
-    return replace(
-        before, pools={**pools, **{k: p for k, p in before.pools.items() if isinstance(pools.get(k), Unread)}}
-    )
+        return Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={}), silent
+    return replace(before, pools={**pools, **{k: p for k, p in before.pools.items() if k in silent}}), silent
 
 
 def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str | None) -> Ending:

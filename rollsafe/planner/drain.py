@@ -69,7 +69,8 @@ def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -
     if hand.counts_as_stopped:
         return health is None or health.healthy
     healthy = health is not None and health.healthy
-    up = isinstance(seat, SeatReading) and (seat.check is Check.UP or (seat.check is Check.NOT_CHECKED and healthy))
+    # just after a reload the balancer's check says little yet, and its clients are sent there all the same
+    up = isinstance(seat, SeatReading) and (seat.check is Check.UP or (seat.check is not Check.DOWN and healthy))
     well = up and (health is None or healthy)
     return well and bool(gates.refusals(gates.min_ready(plan, now, hand.name, member.service)))
 

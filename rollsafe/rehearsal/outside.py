@@ -137,7 +137,7 @@ class Outside:
             self._alone(it.node.name, what)
             self._holds_the_claim(operator, what)
         elif it.admin.out and to.admin is AdminState.READY:
-            self._ready_for_it(it.node, what)
+            self._ready_for_it(operator, it.node, what)
 
     def _just_read_out(self, operator: Operator, endpoint: SimEndpoint, seat: SimSeat) -> bool:
         """Did the operator read it out a moment ago, on its way back? A person was quicker, and that it can't know."""
@@ -252,10 +252,10 @@ class Outside:
             self._broken("I6", f"{what} by {operator.name}, but the claim on {node.name} {holder}")
             return
 
-    def _ready_for_it(self, node: SimNode, what: str) -> None:
+    def _ready_for_it(self, operator: Operator, node: SimNode, what: str) -> None:
         """I4: healthy on every service, unbroken for as long as the policy says, unless it was never stopped."""
-        if node.stopped_by not in self.hands:
-            return
+        if node.stopped_by not in self.hands or operator.paused_in_call:
+            return  # stopped after its last look, it could not know that the node fell ill
         now, policy = self.timeline.now, self.cluster.policy
         for service in self.cluster.services:
             since = node.well_since(service.name, now)

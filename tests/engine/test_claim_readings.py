@@ -62,7 +62,7 @@ class Scene:
     """Two nodes that are claimed by us."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(claims, "READ_WITHIN_S", 0.3)
+        monkeypatch.setattr(claims, "READ_WITHIN_S", 0.8)
         system = SystemClock()
         self.disks = {"n1": NodeDisk(), "n2": NodeDisk()}
         self.world = world = World({}, self.disks, {}, {}, (), NoProbes(), system, SideBySide(), ThreadHeart())

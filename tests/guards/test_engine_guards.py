@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rollsafe.engine import session, takeover
-from rollsafe.engine.act import Actor
+from rollsafe.engine.act import Actor, Prepared
 from rollsafe.engine.claim import ClaimKeeper, first_record
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
@@ -157,7 +157,7 @@ LATE = [(0.0, True), (600.0, False)]
 def test_a_node_is_restarted_only_on_young_readings(scene: Scene, late_s: float, sent: bool) -> None:
     now = drained(scene)
     now = replace(now, at_s=scene.clock.at_s() - late_s)
-    scene.actor().restart(scene.node, IdentityReading("old"), now)
+    scene.actor().restart(scene.node, Prepared(IdentityReading("old"), 0.0), now)
     assert bool(scene.told("restart.begun")) is sent
 
 
@@ -165,7 +165,7 @@ def test_a_restart_whose_intent_could_not_be_made_durable_is_not_sent(scene: Sce
     now = replace(drained(scene), at_s=scene.clock.at_s())
     scene.disk.full_for = "restart.intent"
     with pytest.raises(JournalError):
-        scene.actor().restart(scene.node, IdentityReading("old"), now)
+        scene.actor().restart(scene.node, Prepared(IdentityReading("old"), 0.0), now)
     assert scene.world.restarters[scene.node].progress().output == "no restart was begun there"
 
 
