@@ -73,20 +73,37 @@ def test_processes_at_the_same_place_are_told_as_one_and_nothing_is_lost(monkeyp
     assert few.clusters() == many.clusters()
 
 
+WHOLE_LATER = {
+    # the nodes, the processes, what may go wrong, and how many states there are at least
+    "a run and two recovers, one fault": (TWO, (RUN, TAKE, AGAIN), Limits(faults=1), 20_000_000),
+    "a run and two recovers, one stop": (TWO, (RUN, TAKE, AGAIN), Limits(stops=1), 10_000_000),
+    "two runs and a recover, one stop": (TWO, (RUN, OTHER, TAKE), Limits(stops=1), 8_000_000),
+    "a run and a recover, one fault and one stop": (TWO, (RUN, TAKE), Limits(faults=1, stops=1), 4_000_000),
+    "three nodes, a run and a recover, one fault": (THREE, (RUN, TAKE), Limits(faults=1), 3_000_000),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", WHOLE_LATER)
+def test_every_state_that_takes_longer(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes, programs, limits, at_least = WHOLE_LATER[name]
+    with capsys.disabled():
+        seen = told(name, search(nodes, programs, limits._replace(most=40_000_000, cpu_s=7_200.0)), record_property)
+    assert seen.broken == []
+    assert seen.bound == EVERYTHING
+    assert seen.states > at_least
+
+
 SOAK = {
     # the nodes, the processes, what may go wrong
     "two runs and two takeovers": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits()),
     "two runs and two takeovers, one fault": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(faults=1)),
     "two runs and two takeovers, one stop": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(stops=1)),
     "two runs and a recover, one fault": (TWO, (RUN, OTHER, TAKE), Limits(faults=1)),
-    "two runs and a recover, one stop": (TWO, (RUN, OTHER, TAKE), Limits(stops=1)),
     "a run, a recover and a resume": (TWO, (BOTH, TAKE, RESUME), Limits()),
     "a run, a recover and a resume, one stop": (TWO, (BOTH, TAKE, RESUME), Limits(stops=1)),
-    "a run and a recover, one fault and one stop": (TWO, (RUN, TAKE), Limits(faults=1, stops=1)),
     "a run and a resume, one fault and one stop": (TWO, (BOTH, RESUME), Limits(faults=1, stops=1)),
-    "a run and two recovers, one stop": (TWO, (RUN, TAKE, AGAIN), Limits(stops=1)),
     "three nodes, a run and a recover, one stop": (THREE, (RUN, TAKE), Limits(stops=1)),
-    "three nodes, a run and a recover, one fault": (THREE, (RUN, TAKE), Limits(faults=1)),
 }
 
 

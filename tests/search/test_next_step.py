@@ -42,6 +42,8 @@ WHOLE = {
     "two nodes without checks of the balancers, one fault": (BLIND, 1, 0, 4_000),
     "two nodes, a window for one, one crash": (SHORT, 0, 1, 1_000),
     "three nodes, nothing goes wrong": (THREE, 0, 0, 50),
+    "three nodes, one crash": (THREE, 0, 1, 5_000),
+    "four nodes, one crash": (FOUR, 0, 1, 8_000),
 }
 
 
@@ -54,20 +56,34 @@ def test_every_state(name: str, record_property: Record) -> None:
     assert 0 in found.endings or shape.window_s is not None
 
 
+WHOLE_LATER = {
+    # as above, and longer
+    "three nodes, one fault": (THREE, 1, 0, 15_000),
+    "four nodes, one fault": (FOUR, 1, 0, 20_000),
+    "two nodes, two crashes": (TWO, 0, 2, 70_000),
+    "three nodes, two crashes": (THREE, 0, 2, 140_000),
+    "two nodes, one fault and one crash": (TWO, 1, 1, 500_000),
+}
 SOAK = {
     # the shape, faults, crashes
-    "two nodes, one fault and one crash": (TWO, 1, 1),
     "two nodes, two faults": (TWO, 2, 0),
-    "two nodes, two crashes": (TWO, 0, 2),
     "two nodes, two faults and one crash": (TWO, 2, 1),
     "two nodes behind an HA pair, one fault and one crash": (PAIR, 1, 1),
     "two nodes without checks of the balancers, one fault and one crash": (BLIND, 1, 1),
     "two nodes, a window for one, one fault and one crash": (SHORT, 1, 1),
-    "three nodes, one fault": (THREE, 1, 0),
-    "three nodes, one crash": (THREE, 0, 1),
-    "four nodes, one fault": (FOUR, 1, 0),
-    "four nodes, one crash": (FOUR, 0, 1),
+    "three nodes, one fault and one crash": (THREE, 1, 1),
+    "four nodes, one fault and one crash": (FOUR, 1, 1),
 }
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", WHOLE_LATER)
+def test_every_state_that_takes_longer(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    shape, faults, crashes, at_least = WHOLE_LATER[name]
+    with capsys.disabled():
+        found = told(name, search(shape, Limits(faults, crashes, 2_000_000, 3_000.0)), record_property)
+    assert found.bound == EVERYTHING
+    assert found.states > at_least
 
 
 @pytest.mark.soak
