@@ -83,18 +83,15 @@ def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | N
     """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more."""
     now, silent = _read_now(session, before)
     left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(record, now)]
+    written = [told.member for entry in record.entries.values() for told in entry if told.wrote]
+    unread = [str(member) for member in written if (member.balancer, member.endpoint, member.pool) in silent]
+    told = f"; it may have left out what can't be read: {'; '.join(unread)}" if unread else ""
     if left:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
-        message = f"{names} is out of service by a dead run: {why}. To put it back: {session.mend}"
-        return Ending("node-out", 30, message, left_out=tuple(left))
-    written = [m for e in record.entries.values() for m in e if m.wrote]
-    unread = [str(m.member) for m in written if (m.member.balancer, m.member.endpoint, m.member.pool) in silent]
-    if unread:
-        told = f"it may have left out what can't be read: {'; '.join(unread)}"
-        return Ending(
-            "unknown", 40, f"nothing was touched: {why}; {told}. To clear it: {session.mend}", unread=tuple(unread)
-        )
-    return Ending("refused", 10, f"nothing was touched: {why}. To clear it: {session.mend}")
+        message = f"{names} is out of service by a dead run: {why}{told}. To put it back: {session.mend}"
+        return Ending("node-out", 30, message, left_out=tuple(left), unread=tuple(unread))
+    message = f"nothing was touched: {why}{told}. To clear it: {session.mend}"
+    return Ending("unknown", 40, message, unread=tuple(unread)) if unread else Ending("refused", 10, message)
 
 
 def _read_now(session: "Session", before: Readings | None) -> tuple[Readings, set[PoolKey]]:

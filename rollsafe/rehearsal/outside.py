@@ -133,7 +133,8 @@ class Outside:
         self._acts(operator, what, it.node.name)
         self._intended(operator, endpoint, it, to, what)
         if it.admin is AdminState.READY and to.admin.out and not self._just_read_out(operator, endpoint, it):
-            self._enough_others(operator, it.node.name, what, it.service)
+            if it.takes_new() and it.node.answers(it.service):  # else nobody loses anything by it
+                self._enough_others(operator, it.node.name, what, it.service)
             self._alone(it.node.name, what)
             self._holds_the_claim(operator, what)
         elif it.admin.out and to.admin is AdminState.READY:

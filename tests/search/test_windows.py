@@ -25,7 +25,23 @@ SHORT = 250
 FIRST = os.environ.get("ROLLSAFE_SEED")  # read here: no test sees the user's own settings
 LONG = int(os.environ.get("ROLLSAFE_WINDOWS") or 100_000)
 MAINT_BY_A_PERSON = 510613  # its node never came up, and a person had put all its members into maint meanwhile
-ONCE_BROKEN = (510343, MAINT_BY_A_PERSON, 523473, 531464, 543348, 548525, 554768, 705262, 717184, 721868, 728169)
+ONCE_BROKEN = (
+    510343,
+    MAINT_BY_A_PERSON,
+    523473,
+    531464,
+    543348,
+    548525,
+    554768,
+    705262,
+    717184,
+    721868,
+    728169,
+    738197,
+    741150,
+    750373,
+    758115,
+)
 SHARE = 250  # windows that a process plays before it tells
 
 
