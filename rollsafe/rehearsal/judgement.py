@@ -54,7 +54,9 @@ def judge(
     if code in (0, 10, 20) and ended.left_out:
         lies.append(f"exit {code}, but left_out names {ended.left_out[0].get('node')}")
     if (mode == "run" or code != 10) and "could not be removed again" not in ended.message:
-        lies += _claims(outside, operator, code, bool(ours or dead))
+        late = [seat for _, seat in outside.late]  # for what came late, who woke names the command: no claim can
+        kept = any(all(seat is not it for it in late) for seat in ours)
+        lies += _claims(outside, operator, code, kept or bool(dead))
     return [Violation("I9", now, lie) for lie in lies]
 
 

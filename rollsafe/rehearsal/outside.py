@@ -57,6 +57,7 @@ class Outside:
     least: dict[str, int] = field(default_factory=dict)  # service -> fewest members in service on any endpoint
     hands: set[str] = field(default_factory=set)  # operators that have written or restarted anything
     excused: set[str] = field(default_factory=set)  # operators whose one late write has been seen
+    late: list[tuple[str, SimSeat]] = field(default_factory=list)  # such an operator, and what it wrote to
     _out_since: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
     _ordered_s: dict[str, float] = field(default_factory=dict)  # node -> when its restart was ordered
     _reloaded_at: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -136,7 +137,7 @@ class Outside:
             if it.takes_new() and it.node.answers(it.service):  # else nobody loses anything by it
                 self._enough_others(operator, it.node.name, what, it.service)
             self._alone(it.node.name, what)
-            self._holds_the_claim(operator, what)
+            self._holds_the_claim(operator, it, what)
         elif it.admin.out and to.admin is AdminState.READY:
             self._ready_for_it(operator, it.node, what)
 
@@ -190,7 +191,9 @@ class Outside:
                 break
         else:
             self._broken("I5", f"{what} has no intent in the journal before it")
-        if not any(self._undo_holds(node, endpoint, seat) for node in self.nodes.values()):
+        # one that lands when all is as it was changes nothing any more; of one that was stopped I6 speaks
+        excused = operator.paused_in_call or (operator.late and seat.admin is to.admin)
+        if not excused and not any(self._undo_holds(node, endpoint, seat) for node in self.nodes.values()):
             self._broken("I5", f"{what}: no claim on any node says how it was found")
 
     @staticmethod
@@ -239,7 +242,7 @@ class Outside:
         if others:
             self._broken("I2", f"{what} while {', '.join(sorted(others))} is out by rollsafe's hand")
 
-    def _holds_the_claim(self, operator: Operator, what: str) -> None:
+    def _holds_the_claim(self, operator: Operator, seat: SimSeat, what: str) -> None:
         now = self.timeline.now
         for node in self.nodes.values():
             mine = node.claim is not None and node.claimed_by == operator.name
@@ -248,6 +251,7 @@ class Outside:
                 continue
             if operator.paused_in_call and operator.name not in self.excused:
                 self.excused.add(operator.name)
+                self.late.append((operator.name, seat))
                 return
             holder = f"is held by {node.claimed_by}" if node.claim is not None else "is gone"
             self._broken("I6", f"{what} by {operator.name}, but the claim on {node.name} {holder}")

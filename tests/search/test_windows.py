@@ -41,6 +41,8 @@ ONCE_BROKEN = (
     741150,
     750373,
     758115,
+    765030,
+    776086,
 )
 SHARE = 250  # windows that a process plays before it tells
 

@@ -190,7 +190,15 @@ class Window:
         self.outcome.broken += defects(operator.records)
         if ended is not None and all(other.dead for other in self.sim.operators):  # else the truth is another's doing
             self.outcome.broken += judge(self.sim.outside, operator, ended, mode=mode)
+        self._told_of_late_writes(operator, ended)
         return ended
+
+    def _told_of_late_writes(self, operator: Operator, ended: Ended | None) -> None:
+        """A process that was stopped and woke too late has named what it wrote: from here on a person knows of it."""
+        named = {(one.get("node"), one.get("service")) for one in (ended.left_out if ended is not None else ())}
+        for name, seat in self.sim.outside.late:
+            if name == operator.name and seat.whose in named:
+                seat.theirs.add(seat.admin)
 
     def _come_back(self) -> None:
         """Liveness: somebody mends machines, networks and JVMs; then resume or recover must bring everything back."""
