@@ -129,6 +129,7 @@ class Operator:
             self.effects += 1
             self._die("effect", self.effects, after=False)
         self._pause()
+        self.paused_in_call |= self.stopped_until > made.at_s  # another call's pause stops this one, too
         if told is None:
             return self._after(kind, do())
         return self._fail(kind, site, do, error, told, timeout_s)

@@ -17,6 +17,7 @@ from rollsafe.rehearsal.traffic import cut_by
 # What may lie between a reading and the act that rests on it: claims and gates are read, a slow call is waited for.
 GRACE_S = 15.0
 OUTWAIT_S = 10.0
+SIDE_BY_SIDE_S = 0.5
 ON_ITS_WAY_S = 30.0  # from the look that finds a node as it is to the claim that says so, at most
 
 
@@ -56,7 +57,7 @@ class Outside:
     failures: list[tuple[float, str, str]] = field(default_factory=list)  # at, service, reason
     least: dict[str, int] = field(default_factory=dict)  # service -> fewest members in service on any endpoint
     hands: set[str] = field(default_factory=set)  # operators that have written or restarted anything
-    excused: set[str] = field(default_factory=set)  # operators whose one late write has been seen
+    excused: dict[str, float] = field(default_factory=dict)  # operators whose late write has been seen, and when
     late: list[tuple[str, SimSeat]] = field(default_factory=list)  # such an operator, and what it wrote to
     _out_since: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
     _ordered_s: dict[str, float] = field(default_factory=dict)  # node -> when its restart was ordered
@@ -249,8 +250,8 @@ class Outside:
             fresh = now - node.claimed_at <= OUTWAIT_S  # a write rests on a reading that may be so old
             if mine or fresh:
                 continue
-            if operator.paused_in_call and operator.name not in self.excused:
-                self.excused.add(operator.name)
+            # one write, which is one to each endpoint: they are sent side by side
+            if operator.paused_in_call and now - self.excused.setdefault(operator.name, now) < SIDE_BY_SIDE_S:
                 self.late.append((operator.name, seat))
                 return
             holder = f"is held by {node.claimed_by}" if node.claim is not None else "is gone"

@@ -43,6 +43,7 @@ ONCE_BROKEN = (
     758115,
     765030,
     776086,
+    785760,
 )
 SHARE = 250  # windows that a process plays before it tells
 
