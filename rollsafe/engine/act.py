@@ -245,15 +245,20 @@ class Actor:
             self._not_sent(node, f"the readings became {age_s:.1f} s old before {node} could be stopped")
             return
         check_before_restart(self._plan, self._log.state, now, node)
-        token = self._keeper.tokens[node]
+        token, until_s = self._keeper.tokens[node], prepared.until_s(self._clock.at_s())
         self._log.write(
             "restart.intent",
             f"restart of {node}",
             node=node,
-            data={"identity_before": prepared.identity.identity, "revision": token.revision, "epoch": token.epoch},
+            data={
+                "identity_before": prepared.identity.identity,
+                "revision": token.revision,
+                "epoch": token.epoch,
+                "node_uptime_until_s": None if until_s is None else round(until_s, 3),
+            },
         )
         try:
-            begun = restarter.begin(token, until_s=prepared.until_s(self._clock.at_s()))
+            begun = restarter.begin(token, until_s=until_s)
         except ShellError as error:
             if error.effect is Effect.NONE:
                 self._not_sent(node, str(error))

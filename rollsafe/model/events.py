@@ -159,6 +159,9 @@ EVENTS: dict[str, Event] = {
             "identity_before": _IDENTITY["identity_before"],
             "epoch": Field("integer", "the claim's epoch that fences it", always=True),
             "revision": Field("integer", "the claim's revision that fences it", always=True),
+            "node_uptime_until_s": Field(
+                "number", "the node's own uptime past which it does not obey the order any more"
+            ),
         },
     ),
     "restart.begun": Event("The node took the order: the restart is under way."),

@@ -131,6 +131,7 @@ class RestartReading:
     finished: bool
     exit_status: int | None = None
     output: str = ""  # bounded tail of its output, for people
+    begun: bool = True  # False: the node answered, and knows of none that was begun
 
 
 @dataclass(frozen=True, slots=True)

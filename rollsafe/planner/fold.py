@@ -245,6 +245,7 @@ def _restart_intent(node: NodeState, record: Record) -> NodeState:
         restart=Restart.INTENT,
         restart_s=record.at_s,
         identity_before=record.data.get("identity_before"),
+        order_until_s=record.data.get("node_uptime_until_s"),
     )
 
 

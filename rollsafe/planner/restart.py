@@ -16,6 +16,7 @@ from rollsafe.planner.decisions import (
 from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart
 
+VOID_MARGIN_S = 3.0  # the uptime is told up to one look after the node was asked whether a restart began
 PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the identity take to change
 UNREAD_PATIENCE_S = 30.0  # past the command's limit its end must be read: so long may the node be silent
 
@@ -50,6 +51,9 @@ def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
             return GiveUpRestart(hand.name, f"the restart command of {hand.name} exited {restart.exit_status}{said}")
         if proven:
             return _prove(hand, now)
+    if _void(hand, now):
+        reason = f"the order to restart {hand.name} did not reach it in time: it was not restarted"
+        return GiveUpRestart(hand.name, reason)
     left_s = _proof_left_s(plan, hand, now, ended=ended, job=job)
     if left_s <= 0:
         return _prove(hand, now) if proven else GiveUpRestart(hand.name, _unproven(hand, now, ended=ended))
@@ -61,6 +65,17 @@ def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         reading={"identity": _identity(now), "ended": ended, "job": job},
         quick=ended,
     )
+
+
+def _void(hand: NodeState, now: Readings) -> bool:
+    """Was an order that had no answer surely not obeyed, and will not be: by the node's own clock it came too late?"""
+    identity, restart = now.identity, now.restart
+    if hand.restart is not Restart.INTENT or hand.order_until_s is None:
+        return False
+    if not isinstance(identity, IdentityReading) or identity.uptime_s is None or identity.job:
+        return False
+    none_begun = isinstance(restart, RestartReading) and not restart.begun
+    return none_begun and identity.uptime_s > hand.order_until_s + VOID_MARGIN_S
 
 
 def _changed(hand: NodeState, identity: IdentityReading) -> bool:

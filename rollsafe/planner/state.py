@@ -62,6 +62,7 @@ class NodeState:
     counts_as_stopped: bool = False  # met by a takeover: nobody knows
     restart: Restart = Restart.NONE
     restart_s: float | None = None
+    order_until_s: float | None = None  # the node's own uptime past which it does not obey the order any more
     restart_exit_s: float | None = None  # the command ended
     restart_attempts: int = 0
     restart_failure: str = ""

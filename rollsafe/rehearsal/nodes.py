@@ -127,7 +127,7 @@ class SimNode:
     def progress(self, begun: Token | None) -> RestartReading:
         """How far the command has come that was begun with this token."""
         if begun is None or begun != self.begun:
-            return RestartReading(finished=False, output="no restart was begun there")
+            return RestartReading(finished=False, output="no restart was begun there", begun=False)
         return RestartReading(False) if self.timeline.now < self.job_until else self.job_finished
 
     def stop(self, by: str) -> None:

@@ -23,6 +23,15 @@ AFTER_THE_STOP = (
         f"{T}test_restart.py::test_proof[it ended well, and the identity is as before: exit 0 is no proof]",
     ),
     Guard(
+        "an order without an answer, its time over",
+        "putting back a node that may stop a moment later",
+        "I3",
+        P + "restart.py",
+        " and identity.uptime_s > hand.order_until_s + VOID_MARGIN_S\n",
+        "\n",
+        f"{T}test_restart.py::test_an_order_without_an_answer[it began none, and the order still holds]",
+    ),
+    Guard(
         "still out while the node starts",
         "clients that a reload sends to a node that is starting",
         "I4",

@@ -51,6 +51,34 @@ def test_proof(row):
         assert decision.identity == "new"
 
 
+NOT_BEGUN = RestartReading(finished=False, begun=False)
+VOID = {
+    # what the node knows of a restart, its uptime in seconds where the order holds to 1,000 s, how far it came
+    "it began none, and its own clock is past the order's end": (NOT_BEGUN, 1004.0, "intent", GiveUpRestart),
+    "it began none, and its own clock is just past the order's end": (NOT_BEGUN, 1002.0, "intent", Wait),
+    "it began none, and the order still holds": (NOT_BEGUN, 999.0, "intent", Wait),
+    "it began none, and tells no uptime": (NOT_BEGUN, None, "intent", Wait),
+    "it runs": (RUNNING, 1004.0, "intent", Wait),
+    "it said that it began, and knows of none now": (NOT_BEGUN, 1004.0, "begun", Wait),
+    "whether it began can't be read": (Unread("no route"), 1004.0, "intent", Wait),
+}
+
+
+@pytest.mark.parametrize("row", VOID)
+def test_an_order_without_an_answer(row):
+    command, uptime_s, came, expected = VOID[row]
+    look, story = scene(lambda look, story: story.drained())
+    story.add("restart.intent", "a", identity_before="old", node_uptime_until_s=1000.0)
+    if came == "begun":
+        story.add("restart.begun", "a")
+    look.restart, look.identity = command, replace(OLD, uptime_s=uptime_s)
+    look.at_s += 15
+    decision = decide(look, story)
+    assert isinstance(decision, expected)
+    if isinstance(decision, GiveUpRestart):
+        assert decision.reason == "the order to restart a did not reach it in time: it was not restarted"
+
+
 def test_the_reason_for_giving_up_says_what_the_command_said():
     look, story = scene(lambda look, story: story.sent())
     look.restart, look.identity = FAILED, OLD

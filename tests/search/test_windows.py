@@ -44,6 +44,7 @@ ONCE_BROKEN = (
     765030,
     776086,
     785760,
+    812805,
 )
 SHARE = 250  # windows that a process plays before it tells
 

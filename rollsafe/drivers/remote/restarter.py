@@ -87,7 +87,7 @@ class SshRestarter:
         answer = self._answer(ask(self._connection, self._place, Question(PROGRESS, (self._key,))))
         status, _, said = answer.rest.decode(errors="replace").partition("\n")
         if answer.word == "none":
-            return RestartReading(finished=False, output="no restart was begun there")
+            return RestartReading(finished=False, output="no restart was begun there", begun=False)
         if answer.word == "ended" and status.isdigit():
             return RestartReading(True, int(status), self._explained(int(status), said.strip()))
         if answer.word == "lost":
