@@ -43,7 +43,8 @@ class Testbed:
     """`with Testbed(tmp_path) as bed: bed.rollsafe("run", "--yes")`.
 
     `pair`: SCIM has an HA pair of HAProxy. `scim="apache"`: SCIM has Apache instead. `load`: clients during the whole
-    time. `overrides` are merged over the inventory (maps merge, everything else replaces).
+    time. `check_every`: HAProxy's own checks. `overrides` are merged over the inventory (maps merge, everything else
+    replaces).
     """
 
     __test__ = False
@@ -57,12 +58,14 @@ class Testbed:
         scim: str = "haproxy",
         load: bool = True,
         start_s: float = 1.0,
+        check_every: str = "200ms",
         overrides: dict[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.base = free_base()
         self.nodes = [TestNode(f"jira{i}", f"{self.base}.{10 + i}", folder / f"jira{i}") for i in range(1, nodes + 1)]
         self._pair, self._scim_product, self._with_load, self._start_s = pair, scim, load, start_s
+        self._check_every = check_every
         self._overrides = overrides or {}
         self._stack = ExitStack()
         self._running: list[command.Running] = []
@@ -118,14 +121,16 @@ class Testbed:
             self.sshds[node.name] = server
 
     def _start_balancers(self) -> None:
+        inter = self._check_every
         if self._scim_product == "apache":
             self.scim = [Apache(self.folder / "apache", f"{self.base}.2", self.nodes, TENANT)]
         else:
             hosts = [2, 3] if self._pair else [2]
             self.scim = [
-                Haproxy(self.folder / f"scim-lb{i}", f"{self.base}.{i}", "scim", self.nodes, TENANT) for i in hosts
+                Haproxy(self.folder / f"scim-lb{i}", f"{self.base}.{i}", "scim", self.nodes, TENANT, inter=inter)
+                for i in hosts
             ]
-        self.web = Haproxy(self.folder / "web-lb", f"{self.base}.4", "web", self.nodes)
+        self.web = Haproxy(self.folder / "web-lb", f"{self.base}.4", "web", self.nodes, inter=inter)
         for balancer in self.balancers:
             self._stack.callback(balancer.stop)
             self._stack.callback(balancer.wake)

@@ -21,7 +21,7 @@ defaults
     timeout client 60s
     timeout server 60s
     retries 0
-    default-server check inter 200ms fastinter 100ms fall 2 rise 2
+    default-server check inter {inter} fastinter 100ms fall 2 rise 2
 frontend front
     bind {host}:{front}
     default_backend {pool}
@@ -50,7 +50,9 @@ class Seat:
 class Haproxy:
     """One endpoint with one backend, named as its service: `scim` or `web`."""
 
-    def __init__(self, folder: Path, host: str, service: str, nodes: list[TestNode], tenant: str = "") -> None:
+    def __init__(
+        self, folder: Path, host: str, service: str, nodes: list[TestNode], tenant: str = "", *, inter: str
+    ) -> None:
         folder.mkdir(parents=True)
         self.host, self.service, self.front = host, service, 8000
         servers = [
@@ -59,6 +61,7 @@ class Haproxy:
         ]
         text = CONFIG.format(
             host=host,
+            inter=inter,
             front=self.front,
             pool=service,
             options=OPTIONS[service].format(tenant=tenant),
