@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rollsafe.rehearsal.nodes import EVER, NodeTimes
 from rollsafe.rehearsal.world import SimWorld
 
-# What can happen, and to what: a balancer's endpoint, the node in hand, or another node.
+# What can happen, and to what: a balancer's endpoint, the node in hand, another node, or the first service's address.
 EVENTS = {
     "the admin API refuses": "endpoint",
     "the admin API hangs": "endpoint",
@@ -21,6 +21,7 @@ EVENTS = {
     "the restart command does nothing": "hand",
     "another node dies": "other",
     "another node's claim is lost": "other",
+    "the service's address answers 404": "address",
 }
 MODES = {
     "the restart command fails": "fails",
@@ -65,6 +66,8 @@ def happen(sim: SimWorld, event: Event) -> None:
             node.fall_ill(EVER)
         case "another node's claim is lost" if node is not None:
             sim.lose_claim(event.target)
+        case "the service's address answers 404" if event.target in sim.streams:
+            sim.streams[event.target].rejects = True
         case _:
             raise KeyError(f"{event} can't happen in this cluster")
 
@@ -74,6 +77,8 @@ def mend(sim: SimWorld) -> None:
     now = sim.timeline.now
     for endpoint in sim.endpoints.values():
         endpoint.api, endpoint.serves = "ok", True
+    for stream in sim.streams.values():
+        stream.rejects = False
     for node in sim.nodes.values():
         node.ssh, node.restart_mode = "ok", "works"
         node.times, node.next_times = NodeTimes(), None

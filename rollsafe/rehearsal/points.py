@@ -112,7 +112,13 @@ def events(
 
 def _events_for(hand: str, cluster: Cluster, endpoints: Sequence[tuple[str, str]]) -> list[Event]:
     other = next((n.name for n in cluster.live_nodes if n.name != hand), hand)
-    targets = {"endpoint": [" ".join(key) for key in endpoints], "hand": [hand], "other": [other]}
+    first = cluster.services[0].name
+    targets = {
+        "endpoint": [" ".join(key) for key in endpoints],
+        "hand": [hand],
+        "other": [other],
+        "address": [first for probe in cluster.probes if probe.service == first][:1],
+    }
     return [Event(kind, target) for kind, scope in EVENTS.items() for target in targets[scope]]
 
 

@@ -10,6 +10,8 @@ from rollsafe.rehearsal.balancers import Request, SimEndpoint, SimSeat
 from rollsafe.rehearsal.clock import Timeline
 from rollsafe.rehearsal.operator import Operator, OperatorClock
 
+NOT_FOUND = 404
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -34,6 +36,7 @@ class Stream:
     on_failure: Callable[[str, str], None]  # service, reason: nobody in service, or sent to a dead port
     turn: int = 0
     sent: int = 0
+    rejects: bool = False  # its address answers 404, as a wrong rule of the balancer would make it
     homes: dict[int, str] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -88,20 +91,15 @@ class SimProbe:
 
     def ask(self) -> ProbeSample:
         """Ask now; nothing is sent but the answer is what a client would get."""
-        now = self.clock.monotonic()
+        settings, now = self.settings, self.clock.monotonic()
         seat = self.stream.would_reach()
-        good = seat is not None and seat.node.answers(self.settings.service)
-        detail = "" if good else "503" if seat is None else "refused"
-        return ProbeSample(
-            self.settings.service,
-            self.settings.name,
-            now,
-            now,
-            good,
-            0.01,
-            Evidence(200 if good else None, latency_s=0.01, detail=detail),
-            seat.node.name if good and seat is not None and self.settings.node_header else None,
-        )
+        rejected = self.stream.rejects
+        good = seat is not None and seat.node.answers(settings.service) and not rejected
+        status = NOT_FOUND if rejected else 200 if good else None
+        detail = "" if good or rejected else "503" if seat is None else "refused"
+        node = seat.node.name if good and seat is not None and settings.node_header else None
+        evidence = Evidence(status, latency_s=0.01, detail=detail)
+        return ProbeSample(settings.service, settings.name, now, now, good, 0.01, evidence, node)
 
 
 @dataclass(slots=True)
@@ -112,6 +110,8 @@ class Tally:
     probes: int = 0
     failed: int = 0
     in_a_row: int = 0
+    most_in_a_row: int = 0
+    rejected: int = 0
     down_since: float | None = None
     longest_s: float = 0.0
     last: ProbeSample | None = None
@@ -128,6 +128,8 @@ class Tally:
             return
         self.failed += 1
         self.in_a_row += 1
+        self.most_in_a_row = max(self.most_in_a_row, self.in_a_row)
+        self.rejected += sample.evidence.status == NOT_FOUND
         self.kept.append(sample)
         if self.down_since is None:
             self.down_since = sample.started_s
@@ -143,6 +145,8 @@ class Tally:
             self.probes,
             self.failed,
             self.in_a_row,
+            self.most_in_a_row,
+            self.rejected,
             outage_s=outage,
             longest_outage_s=max(self.longest_s, outage),
             unread_for_s=unread,

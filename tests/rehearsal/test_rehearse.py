@@ -224,6 +224,21 @@ def test_a_late_balancer_write_of_a_dead_run_is_seen_and_mended() -> None:
     assert played.as_found
 
 
+@pytest.mark.parametrize(("max_rejections", "limit"), [(0, "max_rejections"), (None, "max_outage")])
+def test_an_address_that_answers_404_spends_the_budget_and_everything_goes_back(
+    max_rejections: int | None, limit: str
+) -> None:
+    cluster = small_cluster()
+    probes = tuple(replace(probe, max_rejections=max_rejections) for probe in cluster.probes)
+    piece = Piece(replace(cluster, probes=probes), EACH_NODE, Engine)
+    player = Player(piece)
+    rejected = [point for point in programme_of(piece, player) if point.event and "404" in point.event.kind]
+    assert len(rejected) > 5
+    for played in map(player.play, rejected):
+        assert (played.run_exit, played.as_found, played.violations) == (20, True, []), played.point.where
+        assert f"({limit})" in played.message
+
+
 @pytest.mark.soak
 def test_the_whole_rehearsal_of_small_clusters_breaks_nothing() -> None:
     for nodes, endpoints in ((2, 1), (3, 2), (4, 2)):
