@@ -64,6 +64,7 @@ class SeatReading:
     raw: str = ""  # the product's own words, for people
     restore: Mapping[str, str] = field(default_factory=dict)  # for Found
     inherited: str | None = None  # the state comes from elsewhere: who must be driven instead
+    unused: str = ""  # why no new client is sent there, though it is ready and up (HAProxy: weight 0)
 
     @property
     def found(self) -> Found:

@@ -11,7 +11,7 @@ from rollsafe.model.verdict import Verdict
 from rollsafe.planner import window
 from rollsafe.planner.readings import ClaimView, Level, Ours, Readings
 from rollsafe.planner.state import RunState
-from rollsafe.planner.watch import serves, trouble_of
+from rollsafe.planner.watch import sent_nobody, serves, trouble_of
 
 FRESH_S = 2.0  # a node is stopped only on readings younger than this
 _NEVER = ClaimView(Ours.UNREAD, "not read yet")
@@ -198,10 +198,8 @@ def _not_serving(member: Member, now: Readings) -> str:
     seat = now.member(member)
     if isinstance(seat, Unread):
         return f"{member.node} can't be read ({seat.reason})"
-    if seat.admin.out:
-        return f"{member.node} is in {seat.admin.value}"
-    if not serves(seat):
-        return f"{member.node} is {seat.check.value} by the balancer's check ({seat.raw})"
+    if idle := sent_nobody(seat):
+        return f"{member.node} {idle}" + ("" if seat.admin.out or serves(seat) else f" ({seat.raw})")
     health = now.health.get((member.node, member.service))
     if health is None:
         return f"{member.node} did not answer our own check"

@@ -58,8 +58,20 @@ def _between_nodes(plan: Plan, state: RunState, now: Readings) -> Decision:
         return Finished()
     for planned in plan.nodes:
         if planned.name not in state.nodes:
-            return _begin(plan, state, now, planned.name)
+            return _failed_before(state) or _begin(plan, state, now, planned.name)
     return Finished() if state.mode in ("drain", "restart") else _last_look(plan, state, now)
+
+
+def _failed_before(state: RunState) -> HaltRun | None:
+    """Did a write to a node before fail, and none to that member come through since? What failed there (a right that is
+    gone, a balancer that refuses) would fail for the next node as well, with that one drained."""
+    for node in state.nodes.values():
+        for member, failures in node.failures.items():
+            return HaltRun(
+                f"{member} could not be written to: {failures.reason}",
+                remedy="see to it that the balancer takes writes before the next run",
+            )
+    return None
 
 
 def _over(state: RunState) -> bool:

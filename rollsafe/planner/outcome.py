@@ -128,6 +128,8 @@ def others_of(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> lis
         elif not serves(seat) or (health is not None and not health.healthy):
             own = f", {health.state} by our own check" if health is not None else ""
             others.append(_entry(member, f"{seat.check.value} by the balancer's check{own}", ""))
+        elif seat.unused:
+            others.append(_entry(member, f"ready, with {seat.unused}", ""))
     return others
 
 

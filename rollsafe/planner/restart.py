@@ -18,6 +18,7 @@ from rollsafe.planner.state import NodeState, Restart
 
 VOID_MARGIN_S = 3.0  # the uptime is told up to one look after the node was asked whether a restart began
 PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the identity take to change
+GONE_PATIENCE_S = 120.0  # so long where nothing runs any more: it was stopped, so that its start can be waited for
 UNREAD_PATIENCE_S = 30.0  # past the command's limit its end must be read: so long may the node be silent
 
 
@@ -97,7 +98,9 @@ def _proof_left_s(plan: Plan, hand: NodeState, now: Readings, *, ended: bool, jo
         silent = isinstance(now.restart, Unread) or isinstance(now.identity, Unread)
         patience_s = UNREAD_PATIENCE_S if silent else 0.0
         return hand.restart_s + planned.restart_timeout_s + patience_s - now.at_s
-    return hand.restart_exit_s + PROOF_PATIENCE_S - now.at_s
+    gone = isinstance(now.identity, IdentityReading) and now.identity.identity is None and hand.identity_before
+    patience_s = min(planned.start_timeout_s, GONE_PATIENCE_S) if gone else 0.0
+    return hand.restart_exit_s + max(PROOF_PATIENCE_S, patience_s) - now.at_s
 
 
 def _identity(now: Readings) -> str:
@@ -111,6 +114,10 @@ def _unproven(hand: NodeState, now: Readings, *, ended: bool) -> str:
         return f"whether the restart command of {hand.name} has ended can't be read: {now.restart.reason}"
     if not ended:
         return f"the restart command of {hand.name} did not end in time (identity: {_identity(now)})"
+    if not isinstance(now.identity, IdentityReading):
+        return f"the restart command of {hand.name} ended well, but its identity can't be read: {_identity(now)}"
+    if now.identity.identity is None:
+        return f"the restart command of {hand.name} ended well, but nothing runs there that has an identity"
     return (
         f"the restart command of {hand.name} ended well, but its identity is the same as before "
         f"({hand.identity_before}): it was not restarted"

@@ -68,11 +68,18 @@ def unfit(plan: Plan, now: Readings, node: str) -> str:
         seat = now.member(member)
         if isinstance(seat, Unread):
             return f"{member} can't be read: {seat.reason}"
-        if seat.admin.out:
-            return f"{member} is in {seat.admin.value}"
-        if not serves(seat):
-            return f"{member} is {seat.check.value} by the balancer's check"
+        if idle := sent_nobody(seat):
+            return f"{member} {idle}"
     return ""
+
+
+def sent_nobody(seat: SeatReading) -> str:
+    """Why its balancer sends no new client to a member; empty where it does."""
+    if seat.admin.out:
+        return f"is in {seat.admin.value}"
+    if not serves(seat):
+        return f"is {seat.check.value} by the balancer's check"
+    return f"has {seat.unused}, so that no new client is sent there" if seat.unused else ""
 
 
 def serves(seat: SeatReading) -> bool:

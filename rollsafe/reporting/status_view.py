@@ -40,7 +40,7 @@ class MemberShown:
             return ""
         if self.seat.admin.out:
             return self.seat.admin.value
-        return "" if self.seat.check in (Check.UP, Check.NOT_CHECKED) else self.seat.check.value
+        return self.seat.unused if self.seat.check in (Check.UP, Check.NOT_CHECKED) else self.seat.check.value
 
 
 @dataclass(frozen=True, slots=True)

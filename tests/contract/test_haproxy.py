@@ -116,6 +116,19 @@ def test_a_write_by_a_driver_that_has_read_nothing_knows_the_tracking_too(driver
         driver.write("follows", "n1", Found(DRAIN))
 
 
+def test_weight_0_is_no_admin_state_and_no_new_client_is_sent_there(lb: Haproxy, driver: Balancer) -> None:
+    eventually(lambda: seat(driver, "web").check is Check.UP, "up")
+    assert seat(driver, "web").unused == ""
+    lb.ask("set server web/n1 weight 0")
+    shown = seat(driver, "web")
+    assert (shown.admin, shown.check, shown.unused) == (READY, Check.UP, "weight 0")
+    for state in (DRAIN, READY):  # the drain and the way back leave the weight as it is
+        driver.write("web", "n1", Found(state))
+        assert (seat(driver, "web").admin, seat(driver, "web").unused) == (state, "weight 0")
+    lb.ask("set server web/n1 weight 100%")
+    assert seat(driver, "web").unused == ""
+
+
 def test_a_server_disabled_in_the_file_is_maint_until_it_is_made_ready(driver: Balancer) -> None:
     assert seat(driver, "shut").admin is MAINT  # mask 5
     driver.write("shut", "n1", Found(READY))

@@ -22,6 +22,19 @@ def test_a_member_drained_by_a_person_closes_the_gate(bed: Testbed) -> None:
     assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira3"} == {"drain"}
 
 
+def test_members_with_weight_0_serve_nobody_so_that_the_run_is_refused(bed: Testbed) -> None:
+    for node in ("jira2", "jira3"):
+        for balancer in bed.scim:
+            balancer.ask(f"set server scim/{node} weight 0")
+    finished = sound(bed, bed.watched("run", "--yes"), 10)
+    nothing_touched(bed)
+    assert "jira2 has weight 0" in finished["message"]
+    status = bed.rollsafe("status")
+    assert status.exit == 30, status.text
+    assert "weight 0" in status.text
+    assert bed.rollsafe("plan").exit == 10
+
+
 @pytest.mark.soak
 def test_a_node_that_a_person_drained_can_be_restarted_and_stays_drained(bed: Testbed) -> None:
     drain_by_hand(bed, "jira3")

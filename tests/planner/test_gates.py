@@ -61,6 +61,10 @@ BEGIN = {
         lambda look, story: look.set("c", "web", check=Check.RISING),
         {"min_ready", "peers"},
     ),
+    "another member is up with weight 0, as people drained before there was drain": (
+        lambda look, story: look.set("c", "web", unused="weight 0"),
+        {"min_ready", "peers"},
+    ),
     "another member has no check, and is healthy": (
         lambda look, story: look.set("c", "web", check=Check.NOT_CHECKED),
         set(),

@@ -29,6 +29,20 @@ def begins(node: str) -> object:
     return lambda decision: isinstance(decision, BeginNode) and decision.node == node
 
 
+def refused_while_it_was_down(look: Look, story: Story) -> None:
+    """A reload wiped the mark, and writing it again was refused; the node is back all the same."""
+    story.back("c")
+    story.failed(look.member("c", "scim"), DRAIN)
+    story.add("node.finished", "c", outcome="restarted")
+
+
+def refused_and_then_written(look: Look, story: Story) -> None:
+    story.begin("c")
+    story.failed(look.member("c", "scim"), DRAIN)
+    story.back("c")
+    story.add("node.finished", "c", outcome="restarted")
+
+
 BETWEEN_NODES = {
     "the first of the plan": (lambda look, story: None, begins("c")),
     "the next of the plan, in its order": (lambda look, story: restarted(story, "c"), begins("a")),
@@ -42,6 +56,11 @@ BETWEEN_NODES = {
         lambda look, story: restarted(story, "c").halt("c did not become healthy"),
         Finished(),
     ),
+    "never another while a balancer takes no writes": (
+        refused_while_it_was_down,
+        lambda decision: isinstance(decision, HaltRun) and "scim of c" in decision.reason,
+    ),
+    "a write that came through at the second try is no failure": (refused_and_then_written, begins("a")),
     "never another once it was asked to stop": (lambda look, story: setattr(look, "order", Order.FINISH), ASKED),
     "never another with the budget spent": (
         lambda look, story: setattr(look, "budget", Budget(Level.STOP, "20 s")),

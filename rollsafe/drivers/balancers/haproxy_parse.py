@@ -126,6 +126,7 @@ def _seat(state: Row, stat: Row) -> SeatReading:
         counts="connections" if stat.get("mode") == "tcp" else "requests",
         raw=f"{stat['status']}, mask {mask}",
         inherited=_parent(stat, mask),
+        unused="weight 0" if state.get("srv_uweight") == "0" else "",  # the old way to drain: it stays ready and UP
     )
 
 
