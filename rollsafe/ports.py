@@ -70,6 +70,12 @@ class Restarter(Protocol):
     def progress(self) -> RestartReading:
         """How far the restart begun last has come."""
 
+    def let_go(self) -> None:
+        """The restart is proven, and its command does not end: give up the lock that it holds, and leave it alone."""
+
+    def end(self) -> None:
+        """End a command that did not restart the node in its time. Raises where it may still do so."""
+
 
 class HealthCheck(Protocol):
     """One check of one service on one node, asked of the node itself. Never raises: no answer is a reading."""

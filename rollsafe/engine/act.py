@@ -23,6 +23,7 @@ LOOK_EVERY_S = 0.05
 OUTWAIT_S = 10.0  # a write without an answer may still land, so long as a takeover waits for one
 IDENTITY_WITHIN_S = 10.0
 ORDER_WITHIN_S = 10.0  # a restart is begun so soon after it was ordered, or not at all
+COMMAND_ENDS_WITHIN_S = 12.0  # TERM, 3 s, KILL, 3 s, and the way there
 WRITE_WITHIN_S = 8.0  # the write and the looking, together; an endpoint that is slower is asked again later
 
 
@@ -286,8 +287,10 @@ class Actor:
         self._log.write("restart.failed", reason, node=node, data={"effect": Effect.NONE.value})
 
     def give_up(self, decision: GiveUpRestart) -> None:
-        """Fence the restart off. Where that can't be done the node may still stop: it must stay out."""
-        problem = self._keeper.fence(decision.node)
+        """Fence the restart off. Where that can't be done the node may still stop: it must stay out.
+
+        A command that still runs holds the node's lock: it is ended first."""
+        problem = self._ended(decision.node) or self._keeper.fence(decision.node)
         message = decision.reason if not problem else f"{decision.reason}; it could not be fenced off: {problem}"
         self._log.write(
             "restart.failed",
@@ -295,6 +298,28 @@ class Actor:
             node=decision.node,
             data={"effect": Effect.UNKNOWN.value, "fenced": not problem},
         )
+
+    def let_go(self, node: str) -> None:
+        """The restart is proven, and its command has not ended: the claim there must be free for what follows."""
+        if problem := self._told_to(self._world.restarters[node].let_go, node):
+            self._log.write("warning", f"the claim on {node} may stay locked: {problem}", node=node)
+
+    def _ended(self, node: str) -> str:
+        if self._log.state.nodes[node].restart_exit_s is not None:
+            return ""
+        problem = self._told_to(self._world.restarters[node].end, node)
+        return problem if "still runs" in problem else ""
+
+    def _told_to(self, order: Callable[[], None], node: str) -> str:
+        def tell() -> str:
+            try:
+                order()
+            except ShellError as error:
+                return str(error)
+            return ""
+
+        key = ("restart command", node, self._clock.at_s())
+        return self._world.gather({key: tell}, COMMAND_ENDS_WITHIN_S).get(key, "no answer over SSH")
 
 
 def _may_write(found: Found) -> tuple[str, ...]:

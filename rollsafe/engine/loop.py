@@ -182,6 +182,8 @@ class Rollout:
                 words = {**data, "step": step, "outcome": outcome}
                 log.write("step.finished", f"{step}: {outcome}", node=node, service=service, data=words)
             case ProveRestart(node=node, identity=identity):
+                if log.state.nodes[node].restart_exit_s is None:
+                    self._actor.let_go(node)
                 before = log.state.nodes[node].identity_before
                 words = {"identity_before": before, "identity_after": identity}
                 log.write("restart.done", f"{node} was restarted: {before} → {identity}", node=node, data=words)

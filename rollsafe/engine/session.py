@@ -142,7 +142,7 @@ def _settle_restart(session: Session) -> None:
     if hand is None or hand.restart not in (Restart.INTENT, Restart.BEGUN):
         return
     reading = _identity(session.world, hand.name)
-    if reading is None or reading.identity is None or reading.job:
+    if reading is None or reading.identity is None or reading.job or reading.ours:
         return  # stopped, or on its way: the loop waits for the proof
     if reading.identity != hand.identity_before:
         words = {"identity_before": hand.identity_before, "identity_after": reading.identity}

@@ -123,6 +123,7 @@ class IdentityReading:
     job: bool = False  # a stop or start is under way (a pending systemd job)
     state: str = ""  # active, failed …
     uptime_s: float | None = None  # seconds since the node booted, by its own clock, when it answered; None: untold
+    ours: bool = False  # the command of our own restart still runs there
 
 
 @dataclass(frozen=True, slots=True)

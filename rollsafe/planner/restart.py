@@ -43,7 +43,7 @@ def _must_stay_out(plan: Plan, hand: NodeState, now: Readings) -> bool:
 def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     identity, restart = now.identity, now.restart
     proven = isinstance(identity, IdentityReading) and _changed(hand, identity)
-    job = isinstance(identity, IdentityReading) and identity.job
+    job = isinstance(identity, IdentityReading) and (identity.job or (identity.ours and not proven))
     ended = isinstance(restart, RestartReading) and restart.finished
     if ended and not job:
         assert isinstance(restart, RestartReading)
@@ -73,7 +73,7 @@ def _void(hand: NodeState, now: Readings) -> bool:
     identity, restart = now.identity, now.restart
     if hand.restart is not Restart.INTENT or hand.order_until_s is None:
         return False
-    if not isinstance(identity, IdentityReading) or identity.uptime_s is None or identity.job:
+    if not isinstance(identity, IdentityReading) or identity.uptime_s is None or identity.ours:
         return False
     none_begun = isinstance(restart, RestartReading) and not restart.begun
     return none_begun and identity.uptime_s > hand.order_until_s + VOID_MARGIN_S
@@ -92,7 +92,7 @@ def _prove(hand: NodeState, now: Readings) -> ProveRestart:
 def _proof_left_s(plan: Plan, hand: NodeState, now: Readings, *, ended: bool, job: bool) -> float:
     planned = plan.node(hand.name)
     assert hand.restart_s is not None
-    if job:  # systemd is still at it: that is progress, up to the node's own start limit
+    if job:  # systemd, or our own command, is still at it: that is progress, up to the node's own start limit
         return hand.restart_s + planned.restart_timeout_s + planned.start_timeout_s - now.at_s
     if not ended or hand.restart_exit_s is None:
         silent = isinstance(now.restart, Unread) or isinstance(now.identity, Unread)

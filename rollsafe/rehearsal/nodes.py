@@ -124,6 +124,11 @@ class SimNode:
             self.restart_pending = now + self.times.starts_after
             self.timeline.after(self.times.starts_after, self.start)
 
+    def end_command(self) -> None:
+        """The restart's command is ended; what it has begun already goes on."""
+        now = self.timeline.now
+        self.locked_until, self.job_until = min(self.locked_until, now), min(self.job_until, now)
+
     def progress(self, begun: Token | None) -> RestartReading:
         """How far the command has come that was begun with this token."""
         if begun is None or begun != self.begun:

@@ -177,6 +177,22 @@ class SimRestarter:
             "restarter.progress", node.name, look, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
         )
 
+    def let_go(self) -> None:
+        """Give up the lock. Raises ShellError."""
+        node = self._node
+
+        def go() -> None:
+            node.locked_until = min(node.locked_until, self._operator.clock.timeline.now)
+
+        self._operator.call("restarter.let_go", node.name, go, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh)
+
+    def end(self) -> None:
+        """End a command that hangs. Raises ShellError."""
+        node = self._node
+        self._operator.call(
+            "restarter.end", node.name, node.end_command, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
+        )
+
 
 class SimCheck:
     """ports.HealthCheck of one service on one node."""

@@ -110,6 +110,12 @@ class CrashingRestarter:
     def progress(self) -> RestartReading:
         return self._real.progress()
 
+    def let_go(self) -> None:
+        self._points.around(f"the lock on {self._node} let go", self._real.let_go)
+
+    def end(self) -> None:
+        self._points.around(f"the restart command on {self._node} ended", self._real.end)
+
 
 class CrashingJournal:
     def __init__(self, real: JournalWriter, points: Points) -> None:

@@ -1,9 +1,11 @@
 """A node that does not come back as it should: it stays out, no second one is touched, and the last line says so."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.conftest import MakeBed
-from tests.e2e.judge import sound, untouched
+from tests.e2e.judge import claims, sound, untouched
 from tests.testbed import Testbed
 
 pytestmark = pytest.mark.real
@@ -74,11 +76,23 @@ def test_exit_0_of_the_restart_command_is_no_proof(bed: Testbed) -> None:
 
 
 @pytest.mark.soak
-def test_a_restart_command_that_hangs_leaves_the_node_out(bed: Testbed) -> None:
+def test_a_restart_command_that_hangs_is_ended_and_the_node_goes_back(make_bed: MakeBed) -> None:
+    bed = make_bed(overrides={"restart": {"timeout": "3s"}, "policy": {"start_timeout": "5s"}})
     bed.node("jira1").mark("restart-hangs")
-    finished = sound(bed, bed.watched("run", "--yes"), 20, 30)
-    assert "jira1" in finished["message"]
+    finished = sound(bed, bed.watched("run", "--yes"), 20)
+    assert "jira1 did not end in time" in finished["message"]
+    assert claims(bed) == []
+    assert not Path(f"/proc/{(bed.node('jira1').folder / 'hanging').read_text().strip()}").exists()
     untouched(bed, "jira2", "jira3")
+    assert bed.failed_requests() == []
+
+
+def test_a_restart_command_that_restarts_and_never_ends_is_no_failure(make_bed: MakeBed) -> None:
+    bed = make_bed(overrides={"restart": {"timeout": "4s"}})
+    bed.node("jira1").mark("restart-never-ends")
+    sound(bed, bed.watched("run", "--yes", "--nodes", "jira1,jira2"), 0)
+    assert [bed.node(f"jira{i}").restarts for i in (1, 2, 3)] == [1, 1, 0]
+    assert claims(bed) == []
     assert bed.failed_requests() == []
 
 

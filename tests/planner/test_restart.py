@@ -13,6 +13,7 @@ ENDED, FAILED, GONE = RestartReading(True, 0), RestartReading(True, 3, "no such 
 RUNNING = RestartReading(finished=False)
 OLD, NEW, NONE = IdentityReading("old"), IdentityReading("new"), IdentityReading(None)
 BUSY = IdentityReading("new", job=True)
+OLD_OURS, NEW_OURS, NONE_OURS = (replace(it, ours=True) for it in (OLD, NEW, NONE))  # our own command still runs
 
 PROOF = {
     # what the command does, what the identity is, seconds since it was sent: what follows
@@ -34,6 +35,16 @@ PROOF = {
     "it is still running, and the identity changed: its end is waited for": (RUNNING, NEW, 5, Wait),
     "it is still running at its limit, and the identity changed": (RUNNING, NEW, 81, ProveRestart),
     "it is still running at its limit": (RUNNING, OLD, 81, GiveUpRestart),
+    "it is seen running, and the identity changed: its end is waited for": (RUNNING, NEW_OURS, 5, Wait),
+    "it is seen running at its limit, and the identity changed: the state counts": (
+        RUNNING,
+        NEW_OURS,
+        81,
+        ProveRestart,
+    ),
+    "it is seen running at its limit, and the identity is as before: it may be slow": (RUNNING, OLD_OURS, 81, Wait),
+    "it is seen running at its limit, and it was stopped: that is progress": (RUNNING, NONE_OURS, 81, Wait),
+    "it is seen running past every limit": (RUNNING, OLD_OURS, 281, GiveUpRestart),
     "a systemd job is pending past the command's limit: that is progress": (ENDED, BUSY, 81, Wait),
     "a systemd job is pending past every limit": (ENDED, BUSY, 281, GiveUpRestart),
     "nothing can be read": (Unread("no route"), Unread("no route"), 5, Wait),

@@ -85,6 +85,57 @@ def test_a_restart_is_begun_at_once_and_tells_how_it_ended(claim: SshClaimFile, 
     assert ended(made) == RestartReading(True, 3, "stopping\ncannot start")
 
 
+def test_a_proven_restart_whose_command_does_not_end_lets_its_lock_go_and_goes_on(
+    claim: SshClaimFile, restarter: Make, tmp_path: Path
+) -> None:
+    made = restarter(f"echo $$ >{tmp_path}/pid; exec sleep 30")
+    assert made.begin(TOKEN) is True
+    assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip() != "")
+    with pytest.raises(ClaimError, match="lock has been held"):
+        claim.swap(TOKEN, RAISED)
+    made.let_go()
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, 0)
+    assert claim.swap(TOKEN, RAISED) is True
+    made.let_go()  # once more does no harm
+    os.kill(pid, signal.SIGTERM)
+
+
+DOES_NOT_END = {
+    "a lone program": "exec sleep 31",
+    "a script in a script": 'sh -c "sleep 31; touch LATE"; touch LATE',
+    "one that does not hear TERM": 'trap "" TERM; while :; do sleep 1; done; touch LATE',
+}
+
+
+@pytest.mark.parametrize("row", DOES_NOT_END)
+def test_a_command_that_does_not_end_is_ended_and_what_it_left_in_the_background_is_not(
+    row: str, claim: SshClaimFile, restarter: Make, tmp_path: Path
+) -> None:
+    server = f"(sleep 32 & echo $! >{tmp_path}/server)"
+    made = restarter(f"{server}; {DOES_NOT_END[row].replace('LATE', str(tmp_path / 'late'))}")
+    assert made.begin(TOKEN) is True
+    assert eventually(lambda: (tmp_path / "server").exists() and (tmp_path / "server").read_text().strip() != "")
+    time.sleep(0.3)
+    made.end()
+    reading = ended(made)
+    assert reading.exit_status in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+    assert claim.swap(TOKEN, RAISED) is True
+    time.sleep(1.2)
+    assert not (tmp_path / "late").exists()
+    os.kill(int((tmp_path / "server").read_text()), signal.SIGTERM)  # it lives: else ProcessLookupError
+
+
+def test_ending_what_never_began_or_has_ended_does_nothing(claim: SshClaimFile, restarter: Make) -> None:
+    made = restarter("exit 3")
+    made.end()
+    made.let_go()
+    assert made.begin(TOKEN) is True
+    ended(made)
+    made.end()
+    assert ended(made).exit_status == 3
+
+
 def test_another_token_is_fenced(claim: SshClaimFile, restarter: Make, tmp_path: Path) -> None:
     made = restarter(f"touch {tmp_path}/ran")
     for token in (replace(TOKEN, revision=3), replace(TOKEN, epoch=2), replace(TOKEN, holder="h2")):
@@ -220,13 +271,13 @@ def test_a_restart_cut_off_is_told(claim: SshClaimFile, restarter: Make, tmp_pat
 
 def test_another_process_sees_the_restart_under_way(claim: SshClaimFile, restarter: Make) -> None:
     made, other = restarter("sleep 1"), restarter("true", identity="echo 77")
-    assert other.identity().job is False
+    assert other.identity().ours is False
     made.begin(TOKEN)
-    assert other.identity().job is True
+    assert other.identity().ours is True
     assert other.progress().finished is False
     ended(made)
     assert other.progress() == RestartReading(True, 0, "")
-    assert other.identity().job is False
+    assert other.identity().ours is False
 
 
 def test_identity_of_a_command(claim: SshClaimFile, restarter: Make, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ fi
 if [ -e restart-lies ]; then exit 0; fi
 setsid {python} {program} {folder} </dev/null >>node.log 2>&1 9>&- &
 sleep 0.05
+if [ -e restart-never-ends ]; then sleep 600; fi
 exit 0
 """
 
@@ -86,7 +87,7 @@ class TestNode:
         (self.folder / "next.json").write_text(json.dumps(faults))
 
     def mark(self, name: str, present: bool = True) -> None:
-        """Faults of the restart script: restart-fails, restart-hangs, restart-lies."""
+        """Faults of the restart script: restart-fails, restart-hangs, restart-lies, restart-never-ends."""
         (self.folder / name).touch() if present else (self.folder / name).unlink(missing_ok=True)
 
     @property

@@ -100,6 +100,70 @@ exit 0
 """
 )
 
+# What: $inner, the shell that waits for the command, and $holder, the flock that holds the lock meanwhile.
+_OVERDUE = (
+    _STATE
+    + """
+overdue() {
+  folder look || { answer none; exit 0; }
+  no_link "$file" "$lock"
+  look "$1"
+  if [ "$state" != running ]; then answer "$state"; exit 0; fi
+  inner= holder= comm=
+  read -r inner <"$mark.begun"
+  { read -r _ comm _ holder _ <"/proc/$inner/stat"; } 2>/dev/null
+  if [ "$comm" = "(sh)" ]; then { read -r _ comm _ <"/proc/$holder/stat"; } 2>/dev/null; fi
+  if [ "$comm" != "(flock)" ]; then answer alive; exit 0; fi
+}
+"""
+)
+
+# The command has done its work and does not end: the lock is let go, and the command left alone (it may be the server).
+LET_GO = (
+    _OVERDUE
+    + """
+overdue "$1"
+kill -KILL "$holder" 2>/dev/null
+for _ in 1 2 3 4 5; do
+  if flock -n -o "$lock" true; then answer lost; exit 0; fi
+  sleep 1
+done
+answer alive
+"""
+)
+
+# The command did not do its work in its time: it and what it waits for are ended. What it has sent into the background
+# is no child of it any more, and is left alone.
+END = (
+    _OVERDUE
+    + """
+need ps
+children() {
+  tree=" $inner " more=1
+  while [ -n "$more" ]; do
+    more=
+    while read -r child parent; do
+      case $tree in *" $child "*) continue ;; esac
+      case $tree in *" $parent "*) tree="$tree$child " more=1 ;; esac
+    done <<LIST
+$(ps -e -o pid= -o ppid=)
+LIST
+  done
+}
+overdue "$1"
+children
+doomed=${tree#" $inner "}
+for word in TERM KILL; do
+  for one in $doomed; do kill -"$word" "$one" 2>/dev/null; done
+  for _ in 1 2 3; do
+    if [ -e "$mark.status" ]; then answer ended; exit 0; fi
+    sleep 1
+  done
+done
+answer alive
+"""
+)
+
 # $1 the unit; systemctl(1): InvocationID is new for each start; Job is there only while one is pending
 UNIT_IDENTITY = (
     _STATE

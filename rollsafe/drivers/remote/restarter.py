@@ -9,7 +9,9 @@ from rollsafe.drivers.remote.restart_scripts import (
     BEGIN,
     COMMAND_IDENTITY,
     DETACHED,
+    END,
     INNER,
+    LET_GO,
     MAY_RESTART,
     PROGRESS,
     UNIT_IDENTITY,
@@ -95,10 +97,20 @@ class SshRestarter:
             return RestartReading(True, None, f"{said.strip()}\n{why}".strip())
         return RestartReading(finished=False, output=said.strip())
 
+    def let_go(self) -> None:
+        """The restart is proven and its command does not end: give its lock up, and leave the command alone."""
+        if self._answer(ask(self._connection, self._place, Question(LET_GO, (self._key,)))).word == "alive":
+            raise ShellError(f"{self._node}: the restart command does not end, and its lock could not be let go")
+
+    def end(self) -> None:
+        """The command did not restart the node in its time: end it, so that it can't do so later."""
+        if self._answer(ask(self._connection, self._place, Question(END, (self._key,)))).word == "alive":
+            raise ShellError(f"{self._node}: the restart command still runs there, and could not be ended")
+
     def identity(self) -> IdentityReading:
         """Which incarnation runs: the unit's InvocationID, or what `restart.identity` prints.
 
-        `job` is True while a systemd job is pending, the unit is being stopped, or our own restart script runs.
+        `job` is True while a systemd job is pending or the unit is being stopped, `ours` while our own command runs.
         """
         return self.identity_from(ask(self._connection, self._place, self.identity_question()))
 
@@ -163,8 +175,9 @@ class SshRestarter:
         pending = shown.get("Job", "0") not in ("", "0")
         return IdentityReading(
             identity=(shown.get("InvocationID") or None) if active in _RUNS else None,
-            job=pending or active == "deactivating" or answer.word == "running",
+            job=pending or active == "deactivating",
             state=f"{active} ({sub})" if sub else active,
+            ours=answer.word == "running",
         )
 
     def _command_identity(self, answer: Answer) -> IdentityReading:
@@ -173,7 +186,7 @@ class SshRestarter:
             raise ShellError(f"{self._node}: restart.identity printed more than 8 KiB", effect=Effect.NONE)
         text = said.strip() if status == "0" else ""
         return IdentityReading(
-            identity=text or None, job=answer.word == "running", state="running" if text else f"exit status {status}"
+            identity=text or None, state="running" if text else f"exit status {status}", ours=answer.word == "running"
         )
 
     def _explained(self, status: int, said: str) -> str:
