@@ -87,6 +87,7 @@ class Runtime:
             ("show stat", self._show_stat),
             ("show servers state", self._show_servers_state),
             ("show backend", lambda _: f"# name\n{backend.name}\n"),
+            ("show table", lambda _: ""),
             ("show version", lambda _: f"{VERSION}\n"),
             ("set server", self._set_server),
             ("disable server", lambda words: self._order(words, "maint")),

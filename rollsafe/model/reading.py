@@ -77,13 +77,15 @@ class PoolReading:
     """All seats of one pool on one endpoint, read at one moment.
 
     `process` names the balancer process that answered (HAProxy: its pid); `uptime_s` is its age. A new process
-    does not count the requests that an old one still carries.
+    does not count the requests that an old one still carries. `pinned`: clients are kept on their member (by a cookie
+    or a table), and so get into it while it is drained.
     """
 
     pool: str
     seats: tuple[SeatReading, ...]
     process: str | None = None
     uptime_s: float | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,9 @@ def _out_enough(admin: AdminState, wanted_admin: AdminState) -> bool:
 
 
 def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, now: Readings) -> Decision:
+    pinned = now.pinned(plan.members_of(hand.name, service.name)) or (hand.name, service.name) in now.watch.arrived
+    if drain.maint_s is None and pinned:
+        return StartStep(hand.name, "maint", service.name)  # nobody gets in there, and nothing in flight is cut by it
     trusted_s = _trusted_from(plan, hand, service, now)
     if now.watch.idle.get((hand.name, service.name), 0) >= IDLE_READINGS and now.at_s >= trusted_s:
         return FinishStep(hand.name, "drain", service.name, "drained", {"active": 0})

@@ -137,7 +137,8 @@ def writes_of(plan: Plan, node: str, now: Readings) -> tuple[PlannedWrite, ...]:
     """The exact writes of one node's turn, in order, from the states that its members are in now."""
     turn = _Turn({m: seat.found for m in plan.members_of(node) if isinstance(seat := now.member(m), SeatReading)})
     for service in reversed(plan.services):
-        _out(service, plan.members_of(node, service.name), turn)
+        members = plan.members_of(node, service.name)
+        _out(service, members, turn, pinned=now.pinned(members))
     _back([m for s in plan.services for m in plan.members_of(node, s.name)], turn)
     return tuple(turn.writes)
 
@@ -155,15 +156,16 @@ class _Turn:
         self.shown[member] = to.admin
 
 
-def _out(service: PlannedService, members: tuple[Member, ...], turn: _Turn) -> None:
+def _out(service: PlannedService, members: tuple[Member, ...], turn: _Turn, *, pinned: bool) -> None:
     readable = [m for m in members if m in turn.found]
     for member in readable:
         if not turn.shown[member].out:
             turn.write(member, Found(AdminState.DRAIN))
-    if service.idle is Idle.PREFERRED:
+    if service.idle is Idle.PREFERRED or pinned:
+        when = f"after 0 active, or {service.timeout_s:g} s of drain" if service.idle is Idle.PREFERRED else ""
         for member in readable:
             if turn.shown[member] is AdminState.DRAIN:
-                turn.write(member, Found(AdminState.MAINT), f"after 0 active, or {service.timeout_s:g} s of drain")
+                turn.write(member, Found(AdminState.MAINT), when)
 
 
 def _back(members: Sequence[Member], turn: _Turn) -> None:

@@ -75,6 +75,10 @@ class Watch:
     reloaded_at: Mapping[PoolKey, float] = field(default_factory=dict)  # a new balancer process was seen
     born_at: Mapping[PoolKey, float] = field(default_factory=dict)  # the process of a run's first look, by its uptime
     voided_at: float | None = None
+    totals: Mapping[Member, int] = field(
+        default_factory=dict
+    )  # requests so far, of drained members of the node in hand
+    arrived: frozenset[tuple[str, str]] = frozenset()  # (node, service): a drained member got new requests all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ class Readings:
     order: Order = Order.NONE
     order_s: float = 0.0  # when the order came
     watch: Watch = Watch()
+
+    def pinned(self, members: tuple[Member, ...]) -> bool:
+        """Are clients kept on their member in a pool of these, so that a drained one still gets new requests?"""
+        pools = [self.pools.get((m.balancer, m.endpoint, m.pool)) for m in members]
+        return any(isinstance(pool, PoolReading) and pool.pinned for pool in pools)
 
     def member(self, member: Member) -> SeatReading | Unread:
         """What the endpoint says of one member."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import Check, PoolReading, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Check, Member, PoolReading, SeatReading, Unread
 from rollsafe.planner.readings import PoolKey, Readings, Watch
 from rollsafe.planner.state import RunState
 
@@ -19,10 +19,13 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
             process=before.process,
             reloaded_at=before.reloaded_at,
             born_at=before.born_at,
+            totals=before.totals,
+            arrived=before.arrived,
         )
     fine = trouble_of(plan, state, now) == ""
     resumed = state.epoch > 1
     reloaded = _reloads(before, now, resumed=resumed)
+    totals = _totals(plan, state, now)
     return Watch(
         idle=_idle(plan, state, before, now, reloaded),
         healthy_since=_healthy_since(plan, before, now),
@@ -33,6 +36,8 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         reloaded_at=reloaded,
         born_at=before.born_at if resumed else _births(before, now),
         voided_at=now.at_s if gap else before.voided_at,
+        totals=totals,
+        arrived=_arrived(state, before, totals),
     )
 
 
@@ -99,6 +104,23 @@ def _idle(
             idle = bool(seats) and all(isinstance(s, SeatReading) and s.admin.out and s.active == 0 for s in seats)
             counts[key] = before.idle.get(key, 0) + 1 if idle and not changed else 0
     return counts
+
+
+def _totals(plan: Plan, state: RunState, now: Readings) -> dict[Member, int]:
+    if state.in_hand is None:
+        return {}
+    seats = {m: now.member(m) for m in plan.members_of(state.in_hand)}
+    return {
+        m: seat.total
+        for m, seat in seats.items()
+        if isinstance(seat, SeatReading) and seat.admin is AdminState.DRAIN and seat.total is not None
+    }
+
+
+def _arrived(state: RunState, before: Watch, totals: Mapping[Member, int]) -> frozenset[tuple[str, str]]:
+    """Where clients still get into a drained member: they are pinned to it, by a cookie or a table."""
+    more = {(m.node, m.service) for m, total in totals.items() if total > before.totals.get(m, total)}
+    return frozenset(pair for pair in before.arrived | more if pair[0] == state.in_hand)
 
 
 def _healthy_since(plan: Plan, before: Watch, now: Readings) -> dict[str, float]:

@@ -38,6 +38,13 @@ frontend raw
 backend tcp
     mode tcp
     server n1 {n1} check inter 150ms
+backend pinned-by-table
+    stick-table type ip size 1k
+    stick on src
+    server n1 {n1} check inter 150ms
+backend pinned-by-cookie
+    cookie SRV insert
+    server n1 {n1} check inter 150ms cookie n1
 backend unresolved
     server n1 nobody.invalid:80 check init-addr none resolvers none
 resolvers none
@@ -127,6 +134,13 @@ def test_weight_0_is_no_admin_state_and_no_new_client_is_sent_there(lb: Haproxy,
         assert (seat(driver, "web").admin, seat(driver, "web").unused) == (state, "weight 0")
     lb.ask("set server web/n1 weight 100%")
     assert seat(driver, "web").unused == ""
+
+
+@pytest.mark.parametrize(
+    ("pool", "pinned"), [("web", False), ("tcp", False), ("pinned-by-table", True), ("pinned-by-cookie", True)]
+)
+def test_a_pool_that_pins_its_clients_is_known(driver: Balancer, pool: str, pinned: bool) -> None:
+    assert driver.read(pool).pinned is pinned
 
 
 def test_a_server_disabled_in_the_file_is_maint_until_it_is_made_ready(driver: Balancer) -> None:

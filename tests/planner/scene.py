@@ -65,6 +65,7 @@ class Look:
         }
         self.silent: dict[tuple[str, str, str], str] = {}
         self.process: dict[tuple[str, str, str], str] = {}
+        self.pinned: set[str] = set()  # services whose clients are kept on their member
         self.health = {
             (n, s.name): HealthReading(n, s.name, True, "RUNNING") for n in plan.all_nodes for s in plan.services
         }
@@ -116,7 +117,7 @@ class Look:
                 pools[key] = Unread(self.silent[key])
             elif key not in pools:
                 rows = [s for n, s in self.seats.items() if (n.balancer, n.endpoint, n.pool) == key]
-                pools[key] = PoolReading(m.pool, tuple(rows), self.process.get(key))
+                pools[key] = PoolReading(m.pool, tuple(rows), self.process.get(key), pinned=m.service in self.pinned)
         return Readings(
             self.at_s,
             self.wall,

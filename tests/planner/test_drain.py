@@ -55,6 +55,55 @@ def test_scim_is_not_touched_before_web_is_drained():
     assert shape(decide(look, story)) == "start drain scim"
 
 
+ARRIVALS = {
+    # the totals of the drained members at each look (first endpoint), the admin state: what follows
+    "nobody new got in": ([7, 7, 7, 7], DRAIN, "finish drain scim drained"),
+    "somebody got in between two looks: pinned clients, so that maint keeps them out": (
+        [7, 7, 8],
+        DRAIN,
+        "start maint scim",
+    ),
+    "the balancer was started anew, and counts from 0": ([7, 0, 0, 0], DRAIN, "finish drain scim drained"),
+    "the product tells no totals": ([None, None, None], DRAIN, "finish drain scim drained"),
+}
+
+
+@pytest.mark.parametrize("row", ARRIVALS)
+def test_clients_that_still_get_into_a_drained_member_of_scim(row):
+    totals, admin, expected = ARRIVALS[row]
+    look, story = draining()
+    for total in totals:
+        look.set("a", "scim", 0, admin=admin, total=total, active=0)
+        look_again(look, story)
+    assert shape(decide(look, story)) == expected
+
+
+def test_a_pool_that_pins_its_clients_goes_into_maint_before_it_is_waited_for():
+    look, story = draining()
+    look.pinned.add("scim")
+    look.set("a", "scim", active=3)
+    look_again(look, story)
+    assert shape(decide(look, story)) == "start maint scim"
+
+
+def test_scim_in_maint_is_drained_as_soon_as_nothing_is_in_flight():
+    look, story = draining()
+    for total in (7, 8):
+        look.set("a", "scim", total=total, active=1)
+        look_again(look, story)
+    story.add("step.started", "a", "scim", step="maint")
+    assert shape(decide(look, story)) == ["scim@lb1 maint", "scim@lb2 maint"]
+    for member in look.plan.members_of("a", "scim"):
+        story.wrote(member, MAINT)
+    look.set("a", "scim", active=1)
+    look_again(look, story)
+    assert shape(decide(look, story)) == "Wait"
+    look.set("a", "scim", active=0)
+    for _ in range(3):
+        look_again(look, story)
+    assert shape(decide(look, story)) == "finish drain scim drained"
+
+
 def test_every_endpoint_of_a_pair_is_drained():
     look, story = draining("web")
     story.add("step.finished", "a", "web", step="drain", outcome="drained")

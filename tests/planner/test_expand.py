@@ -140,6 +140,17 @@ WRITES = {
         lambda look: look.set("a", "scim", 1, admin=MAINT),
         [w for w in ALL if "lb2" not in w],
     ),
+    "clients of SCIM are pinned to their member: it goes into maint, too": (
+        lambda look: look.pinned.add("scim"),
+        [
+            *ALL[:4],
+            "scim@lb1 maint",
+            "scim@lb2 maint",
+            "scim@lb1 drain if",
+            "scim@lb2 drain if",
+            *ALL[4:],
+        ],
+    ),
     "an endpoint that can't be read has no writes": (
         lambda look: look.mute("web"),
         [w for w in ALL if "web" not in w],

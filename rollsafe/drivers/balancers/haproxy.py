@@ -33,12 +33,12 @@ class HaproxyBalancer:
         self._parents: dict[tuple[str, str], str | None] = {}
 
     def read(self, pool: str) -> PoolReading:
-        """All servers of a backend. One line asks for all three tables, so that they are of one process and moment."""
+        """All servers of a backend. One line asks for all tables, so that they are of one process and moment."""
         return self._read(pool, self._wire.deadline())
 
     def _read(self, pool: str, deadline: Deadline) -> PoolReading:
         _named("backend", pool)
-        text = self._wire.ask(f"show servers state {pool}; show stat {pool} 4 -1; show info", deadline)
+        text = self._wire.ask(f"show servers state {pool}; show stat {pool} 4 -1; show info; show table", deadline)
         self._complain(text, pool, deadline)
         try:
             reading = pool_reading(read_tables(text, pool), pool)

@@ -31,18 +31,21 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The three answers that make one reading."""
+    """The answers that make one reading."""
 
     state: tuple[Row, ...]
     stat: Mapping[str, Row]  # by server name
     info: Mapping[str, str]
+    stick_table: bool = False  # the backend has one of its own name
 
 
 def read_tables(text: str, pool: str) -> Tables:
-    """Take apart `show servers state B; show stat B 4 -1; show info`. Raises BalancerError where a part is missing."""
+    """Take apart `show servers state B; show stat B 4 -1; show info; show table`. Raises BalancerError where one of the
+    first three is missing; the last one names all stick tables, or is an older version's or a lower level's no."""
     state: tuple[Row, ...] | None = None
     stat: dict[str, Row] | None = None
     info: dict[str, str] = {}
+    stick_table = any(line.startswith(f"# table: {pool},") for line in text.splitlines())
     for section in text.split("\n\n"):
         lines = section.strip("\n").split("\n")
         if len(lines) > 1 and lines[1].startswith("# be_id"):
@@ -56,7 +59,7 @@ def read_tables(text: str, pool: str) -> Tables:
     names = {row["srv_name"] for row in state if row["be_name"] == pool}
     if names != set(stat):
         raise BalancerError(f"HAProxy's two lists of backend {pool} differ: {sorted(names)} and {sorted(stat)}")
-    return Tables(state, stat, info)
+    return Tables(state, stat, info, stick_table)
 
 
 def pool_reading(tables: Tables, pool: str) -> PoolReading:
@@ -66,7 +69,8 @@ def pool_reading(tables: Tables, pool: str) -> PoolReading:
         uptime = float(tables.info["Uptime_sec"]) if "Uptime_sec" in tables.info else None
     except (KeyError, ValueError) as error:
         raise BalancerError(f"HAProxy's answer about backend {pool} lacks or garbles a column: {error}") from error
-    return PoolReading(pool, seats, process=tables.info["Pid"], uptime_s=uptime)
+    cookies = any(row.get("cookie") for row in tables.stat.values())
+    return PoolReading(pool, seats, process=tables.info["Pid"], uptime_s=uptime, pinned=cookies or tables.stick_table)
 
 
 def admin_state(mask: int) -> AdminState:
