@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import Output, colours, inventory_words, now_touching, tell
 from rollsafe.cli.ending import judge, now_reported
+from rollsafe.cli.forced import forced_ending
 from rollsafe.cli.interrupt import hangup_is_ignored
 from rollsafe.cli.listening import outside_listeners
 from rollsafe.cli.probe_news import ProbeNews
@@ -27,6 +28,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.session import Session, finish
+from rollsafe.engine.traces import Traces
 from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.journal.store import Store, open_store
 from rollsafe.journal.writer import NoJournal
@@ -165,7 +167,7 @@ class Conductor:
             self._failed(log, failures[0])
             raise failures[0]
         if not endings:
-            endings.append(self._forced(log))
+            endings.append(self._forced(log, session.traces))
             self._finish_outputs(log, endings[0].exit_code)
             _leave(endings[0].exit_code)
         self._finish_outputs(log, endings[0].exit_code)
@@ -199,19 +201,9 @@ class Conductor:
                 if now_s - self._ordered_s > END_WITHIN_S and not log.state.finished:
                     return
 
-    def _forced(self, log: RunLog) -> Ending:
+    def _forced(self, log: RunLog, traces: Traces) -> Ending:
         """The engine hangs in a call and there is no time left: say what is known."""
-        hand = log.state.hand
-        if hand is None and not log.state.nodes:
-            ending = Ending("stopped", 20, "stopped before any node was begun; nothing was taken out")
-        elif hand is not None and hand.stopped:
-            text = f"{hand.name} was stopped and is not back yet: it is out of service. To put it back: {self.mend}"
-            ending = Ending("node-out", 30, text, left_out=_left_out(log.state, self.mend))
-        else:
-            text = f"there was no time left to see every member as it was found. To look and mend: {self.mend}"
-            ending = Ending("unknown", 40, text, left_out=_left_out(log.state, self.mend))
-            if ending.left_out:
-                ending = replace(ending, outcome="node-out", exit_code=30)
+        ending = forced_ending(log.state, traces, mend=self.mend, at_s=self.run_clock.at_s())
         finish(log, self.run_clock, ending, self._summaries())
         return ending
 
@@ -336,23 +328,6 @@ class _Signals:
             order = Order.NOW
         self._orders.give(order, signal.Signals(number).name)
         self._clock.wake()
-
-
-def _left_out(state: RunState, mend: str) -> tuple[dict[str, str], ...]:
-    """What was last seen out by our hand, where there is no time to read again."""
-    return tuple(
-        {
-            "node": member.node,
-            "service": member.service,
-            "balancer": member.balancer,
-            "endpoint": member.endpoint,
-            "state": last.value,
-            "mend": mend,
-        }
-        for node in state.nodes.values()
-        for member, last in node.last_seen.items()
-        if last.out and not node.found[member].admin.out and node.outcome != "drained"
-    )
 
 
 def _leave(code: int) -> None:

@@ -16,6 +16,7 @@ from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import Member, SeatReading, Unread
 from rollsafe.planner.expand import pools_of
+from rollsafe.planner.left_behind import left_behind
 from rollsafe.planner.matching import match
 from rollsafe.planner.readings import PoolKey
 from rollsafe.reporting.status_view import (
@@ -108,7 +109,7 @@ class Watching:
         for run in copies.runs():
             record = copies.highest(run)
             life = self._life(record, copies, patient=patient)
-            left = tuple({**e, "mend": self._mend} for e in takeover.left_behind(record, sight.readings))
+            left = tuple({**e, "mend": self._mend} for e in left_behind(record.entries, sight.readings))
             several = f" --run-id {run}" if len(copies.runs()) > 1 else ""
             yield ClaimShown(record, life, tuple(copies.of(run)), left, self._mend + several)
 

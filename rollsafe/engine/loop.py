@@ -333,8 +333,8 @@ class Rollout:
     def _judged(self, now: Readings) -> Ending:
         """The ending. `recover` works from the claims: where there is none any more, a node is put back by hand."""
         setting, begun = self._s, list(self._s.log.state.nodes)
-        at_s = setting.clock.at_s()
-        ending = judge(setting.plan, setting.log.state, now, mend=setting.mend, at_s=at_s)
+        at_s, entries = setting.clock.at_s(), setting.keeper.record.entries
+        ending = judge(setting.plan, setting.log.state, now, mend=setting.mend, at_s=at_s, entries=entries)
         if not claims_gone(now) or not begun:
             return ending
         command = in_place_of_recover(setting.mend, f"ready {begun[-1]}" if ending.left_out else "status")

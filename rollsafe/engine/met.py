@@ -3,6 +3,7 @@
 And what `recover` says where it meets none.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,15 @@ from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
 from rollsafe.planner.expand import find_members
+from rollsafe.planner.left_behind import begun, in_service, left_behind
 from rollsafe.planner.outcome import Ending, others_of
-from rollsafe.planner.readings import PoolKey, Readings
+from rollsafe.planner.readings import Order, PoolKey, Readings
 
 if TYPE_CHECKING:
     from rollsafe.engine.session import Session
 
 LOOK_WITHIN_S = 3.0
+LAST_COPIES_WITHIN_S, LAST_LOOK_WITHIN_S = 1.2, 2.2  # after SIGTERM the process ends within 5 s
 
 
 def tell_waiting(session: "Session", record: ClaimRecord, left_s: float) -> None:
@@ -31,17 +34,24 @@ def tell_waiting(session: "Session", record: ClaimRecord, left_s: float) -> None
     session.log.write("step.waiting", f"waiting for {goal}, {max(left_s, 0.0):.0f} s left", data=words)
 
 
+def asked(session: "Session", command: str) -> takeover.Asked:
+    """Was the command asked to end? After a first SIGINT `resume` goes on, and finishes the node in hand."""
+    least = Order.NOW if command == "resume" else Order.FINISH
+    return lambda: session.orders.order >= least
+
+
 def refuse_if_alive(session: "Session", copies: takeover.Copies, run_id: str, command: str) -> None:
-    """Raises Refused for a run whose beat goes on."""
-    if takeover.lives(session.world, session.clock, run_id):
+    """Raises Refused for a run whose beat goes on, and AskedToStop."""
+    if takeover.lives(session.world, session.clock, run_id, asked(session, command)):
         told = takeover.describe(copies.highest(run_id), alive=True)
         raise Refused(f"{told}. To take it over all the same: {in_place_of_recover(session.mend, command)} --take-over")
 
 
 def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
-    """Another's claim stands in the way: 10, or 30 where a dead run left a node out."""
+    """Another's claim stands in the way: 10, or 30 where a dead run left a node out. Raises AskedToStop."""
     record = blocked.record
-    alive = takeover.lives(session.world, session.clock, record.token.run)
+    alive = takeover.lives(session.world, session.clock, record.token.run, asked(session, "run"))
+    session.traces.alive = alive
     text = takeover.describe(record, alive=alive)
     if alive:
         wait = f"Wait for it (--wait-for-lock 30m), or look: {in_place_of_recover(session.mend, 'status')}"
@@ -82,9 +92,8 @@ def _unknown(told: FoundMember, seat: SeatReading | Unread, wrote: set[str]) -> 
 def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | None = None) -> Ending:
     """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more."""
     now, silent = _read_now(session, before)
-    left = [{**entry, "mend": session.mend} for entry in takeover.left_behind(record, now)]
-    written = [told.member for entry in record.entries.values() for told in entry if told.wrote]
-    unread = [str(member) for member in written if (member.balancer, member.endpoint, member.pool) in silent]
+    left = [{**entry, "mend": session.mend} for entry in left_behind(record.entries, now)]
+    unread = _unread(record, silent)
     told = f"; it may have left out what can't be read: {'; '.join(unread)}" if unread else ""
     if left:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
@@ -94,9 +103,61 @@ def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | N
     return Ending("unknown", 40, message, unread=tuple(unread)) if unread else Ending("refused", 10, message)
 
 
-def _read_now(session: "Session", before: Readings | None) -> tuple[Readings, set[PoolKey]]:
+def stopped(session: "Session") -> Ending:
+    """A signal ended the wait at another's claim. What that run left out is named, though it may live: nobody mends a
+    node that nobody was told of, and `recover` looks for itself."""
+    record, alive = _newest(session), session.traces.alive
+    why = f"asked to stop before anything was done; {takeover.describe(record, alive=alive)}"
+    if alive:
+        look = in_place_of_recover(session.mend, "status")
+        return Ending("stopped", 20, f"nothing was touched: {why}. To look: {look}")
+    now, silent = _read_now(session, session.traces.before, tries=1, within_s=LAST_LOOK_WITHIN_S)
+    return out_of_a_dead_run(record, now, why, session.mend, _unread(record, silent))
+
+
+def _newest(session: "Session") -> ClaimRecord:
+    """The met claim as it is now: while it was watched, the run may have begun another node, and died of it."""
+    known = session.traces.met
+    assert known is not None
+    copies = takeover.read_copies(session.world, tries=1, within_s=LAST_COPIES_WITHIN_S)
+    return max(known, *copies.of(known.token.run).values(), key=lambda r: (r.token.revision, r.token.epoch))
+
+
+def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, unread: Sequence[str] = ()) -> Ending:
+    """The ending of a command that put nothing back of what its claim tells: 30, 40 where it can't be said, else 20."""
+    left = tuple({**entry, "mend": mend} for entry in left_behind(record.entries, now))
+    out = dict.fromkeys(entry["node"] for entry in left)
+    unsure = [n for n in begun(record.entries, record.node_in_hand) if not in_service(record.entries[n], now)]
+    doubt = [*unread, *(f"{n} was not looked at" for n in unsure if n not in out)]
+    told = f"; not known: {'; '.join(doubt)}" if doubt else ""
+    if left:
+        where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left)
+        names = f"{', '.join(out)} is out of service by run {record.token.run}"
+        text = f"{names} ({where}): {why}{told}. To put it back: {mend}"
+        return Ending("node-out", 30, text, left_out=left, unread=tuple(doubt))
+    if doubt:
+        text = f"{why}{told}, so that a node may be out of service. To look and mend: {mend}"
+        return Ending("unknown", 40, text, unread=tuple(doubt))
+    return Ending(
+        "stopped", 20, f"nothing was touched, and nothing is left out: {why}. Its claim stays. To clear it: {mend}"
+    )
+
+
+def _unread(record: ClaimRecord, silent: set[PoolKey]) -> list[str]:
+    """Members that the run wrote to, and whose balancers do not answer."""
+    written = [told.member for entry in record.entries.values() for told in entry if told.wrote]
+    return [str(member) for member in written if (member.balancer, member.endpoint, member.pool) in silent]
+
+
+def _read_now(
+    session: "Session",
+    before: Readings | None,
+    *,
+    tries: int = preflight.READ_TRIES,
+    within_s: float = preflight.READ_WITHIN_S,
+) -> tuple[Readings, set[PoolKey]]:
     """What the balancers show now, and which pools do not answer: those count as they were, as far as they were out."""
-    pools = preflight.read_pools(session.world, session.cluster)
+    pools = preflight.read_pools(session.world, session.cluster, tries=tries, within_s=within_s)
     silent = {key for key, pool in pools.items() if isinstance(pool, Unread)}
     if before is None:
         return Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={}), silent

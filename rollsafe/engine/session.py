@@ -5,13 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rollsafe.engine import met, preflight, takeover
-from rollsafe.engine.claim import BEAT_EVERY_S, Blocked, ClaimKeeper, first_record
+from rollsafe.engine.claim import BEAT_EVERY_S, ClaimKeeper
+from rollsafe.engine.claiming import claim, look_for_claims
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.loop import Rollout, Setting
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.preflight import Selection
 from rollsafe.engine.runclock import RunClock
-from rollsafe.errors import ClaimError, Refused, ShellError
+from rollsafe.engine.traces import Traces
+from rollsafe.errors import Refused, ShellError
 from rollsafe.model.claim import ClaimRecord, Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedNode
@@ -22,7 +24,6 @@ from rollsafe.planner.readings import Budget, Readings
 from rollsafe.planner.state import Restart
 from rollsafe.ports import World
 
-LOCK_LOOK_EVERY_S = 2.0
 Fits = Callable[[Plan, Readings], None]
 STALE_S = 2.0  # of readings, as before a stop
 
@@ -42,6 +43,7 @@ class Session:
     budget: Callable[[], Budget] = Budget
     wait_for_lock_s: float = 0.0
     forget: frozenset[str] = field(default_factory=frozenset)
+    traces: Traces = field(default_factory=Traces)
 
 
 def run(session: Session, plan: Plan, now: Readings, mode: str = "run", fits: Fits | None = None) -> Ending:
@@ -55,7 +57,8 @@ def run(session: Session, plan: Plan, now: Readings, mode: str = "run", fits: Fi
 
 
 def _run(session: Session, plan: Plan, now: Readings, fits: Fits | None) -> Ending:
-    standing = _look_for_claims(session, now)
+    session.traces.before = now
+    standing = look_for_claims(session, now)
     if standing is not None:
         return standing
     if session.clock.at_s() - now.at_s > STALE_S:  # it waited: whoever held the claim has put its node back since
@@ -65,7 +68,7 @@ def _run(session: Session, plan: Plan, now: Readings, fits: Fits | None) -> Endi
     fine = preflight.check(session.world, plan, now, session.log, session.clock)
     if session.orders.order:
         return Ending("stopped", 20, "stopped before anything was begun: nothing was touched")
-    keeper = _claim(session, now)
+    keeper = claim(session, now)
     if isinstance(keeper, Ending):
         return keeper
     session.log.write("claim.made", f"the claim is ours on all {len(plan.all_nodes)} nodes", data={"fine": list(fine)})
@@ -80,11 +83,12 @@ def ready(session: Session, plan: Plan, now: Readings) -> Ending:
 
 
 def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
-    standing = _look_for_claims(session, now)
+    session.traces.before = now
+    standing = look_for_claims(session, now)
     if standing is not None:
         return standing
     preflight.reach(session.world, plan, session.log)
-    keeper = _claim(session, now)
+    keeper = claim(session, now)
     if isinstance(keeper, Ending):
         return keeper
     session.log.write("claim.made", "the claim is ours on every node", data={"fine": []})
@@ -106,7 +110,7 @@ def resume(session: Session, plan: Plan, run_id: str, *, take_over: bool = False
 
 
 def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> Ending:
-    copies = takeover.read_copies(session.world)
+    copies = _first_copies(session, run_id)
     if copies.of(run_id):
         copies = _watched(session, copies, run_id, "resume", take_over=take_over)
     if not copies.of(run_id):
@@ -114,7 +118,7 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     why = _recovered_since(session, copies, run_id) or met.unknown_here(session, copies.highest(run_id))
     if why:
         return met.dead(session, copies.highest(run_id), why)
-    taken = _taken(session, copies, run_id, _others(session, copies, run_id, "resume", take_over=take_over))
+    taken = _taken(session, copies, run_id, "resume", take_over=take_over)
     if taken.blocked:
         why = f"resume needs every node's claim: {_told(taken.blocked)}"
         newest = takeover.read_copies(session.world)
@@ -168,7 +172,7 @@ def cannot_resume(session: Session, run_id: str, why: str) -> Ending:
 
 
 def _cannot_resume(session: Session, run_id: str, why: str) -> Ending:
-    copies = takeover.read_copies(session.world)
+    copies = _first_copies(session, run_id)
     if not copies.of(run_id):
         return Ending("refused", 10, f"nothing was touched: {why}; its claim is gone meanwhile")
     met.refuse_if_alive(session, copies, run_id, "resume")
@@ -182,21 +186,20 @@ def recover(session: Session, *, run_id: str | None, wait_s: float, take_over: b
 
 
 def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: bool) -> Ending:
-    copies = takeover.read_copies(session.world)
+    copies = _first_copies(session, run_id)
     runs = [r for r in copies.runs() if run_id in (None, r)]
     if not runs:
         return met.nothing_to_recover(session, copies, run_id)
     copies = _watched(session, copies, runs[0], "recover", take_over=take_over)
     if not copies.of(runs[0]):
         return _recover(session, run_id, wait_s, take_over=take_over)  # it has ended; is there another?
-    others = _others(session, copies, runs[0], "recover", take_over=take_over)
-    taken = _taken(session, copies, runs[0], others)
+    taken = _taken(session, copies, runs[0], "recover", take_over=take_over)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
     text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
     ending = _roll(session, plan, taken.keeper, blocked=frozenset(taken.blocked))
-    left = [r for r in runs[1:] if r not in others]
+    left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
     more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
 
@@ -208,22 +211,32 @@ def _watched(
     if take_over:
         return copies
     met.refuse_if_alive(session, copies, run_id, command)
+    session.traces.alive = False
     return takeover.read_copies(session.world)
 
 
-def _taken(session: Session, copies: takeover.Copies, run_id: str, others: Sequence[str]) -> takeover.Taken:
-    return takeover.take_over(session.world, session.clock, copies, run_id, session.who, session.holder, also=others)
+def _first_copies(session: Session, run_id: str | None) -> takeover.Copies:
+    """What the claims say when the command begins: until then nobody knows what a dead run left out."""
+    session.traces.reading = True
+    copies = takeover.read_copies(session.world)
+    runs = [run for run in copies.runs() if run_id in (None, run)]
+    session.traces.met = copies.highest(runs[0]) if runs else None
+    session.traces.reading = False
+    return copies
 
 
-def _others(
-    session: Session, copies: takeover.Copies, run_id: str, command: str, *, take_over: bool
-) -> tuple[str, ...]:
-    """Other runs whose claims stand in the way, and which began no node: two dead runs must not block one another."""
+def _taken(session: Session, copies: takeover.Copies, run_id: str, command: str, *, take_over: bool) -> takeover.Taken:
+    """The claim, and those of other runs that stand in its way and began no node: two dead runs must not block one
+    another."""
     others = copies.unbegun(run_id)
-    if not take_over:
-        for other in others:
-            met.refuse_if_alive(session, copies, other, command)
-    return others
+    for other in () if take_over else others:
+        met.refuse_if_alive(session, copies, other, command)
+    session.traces.met = copies.highest(run_id)
+    asked = met.asked(session, command)
+    words = (session.world, session.clock, copies, run_id, session.who, session.holder)
+    taken = takeover.take_over(*words, also=others, asked=asked)
+    session.traces.met = taken.keeper.record
+    return taken
 
 
 def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:
@@ -242,6 +255,7 @@ def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:
 
 
 def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: frozenset[str] = frozenset()) -> Ending:
+    session.traces.keeper = keeper
     session.world.heart.start(keeper.beat, BEAT_EVERY_S)
     try:
         setting = Setting(
@@ -259,48 +273,6 @@ def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: frozenset[
         return Rollout(setting).run()
     finally:
         session.world.heart.stop()
-
-
-def _claim(session: Session, now: Readings) -> ClaimKeeper | Ending:
-    """Claim every node, or say who stands in the way: 10, or 30 where a dead run left a node out."""
-    record = first_record(session.cluster.name, session.log.run, session.holder, session.who)
-    deadline_s = session.clock.at_s() + session.wait_for_lock_s
-    while True:
-        keeper = ClaimKeeper(session.world, session.clock, record)
-        try:
-            blocked = keeper.make()
-        except ClaimError as error:
-            text = f"nothing was touched: the cluster could not be claimed: {error}{_not_removed(session, keeper)}"
-            raise Refused(text) from error
-        if blocked is None:
-            return keeper
-        if session.clock.at_s() >= deadline_s or session.orders.order:
-            ending = met.met(session, blocked, now)
-            return replace(ending, message=ending.message + _not_removed(session, keeper))
-        met.tell_waiting(session, blocked.record, deadline_s - session.clock.at_s())
-        session.clock.sleep(LOCK_LOOK_EVERY_S)
-
-
-def _not_removed(session: Session, keeper: ClaimKeeper) -> str:
-    if not keeper.not_removed:
-        return ""
-    return f". A claim of this run could not be removed again ({'; '.join(keeper.not_removed)}): {session.mend}"
-
-
-def _look_for_claims(session: Session, now: Readings) -> Ending | None:
-    """Is the cluster claimed already? Asked before the gates: what a dead run left out would close them, and the
-    operator must hear of the run, not of its traces."""
-    deadline_s = session.clock.at_s() + session.wait_for_lock_s
-    while True:
-        standing = takeover.read_copies(session.world).records
-        if not standing:
-            return None
-        node, record = next(iter(standing.items()))
-        left_s = deadline_s - session.clock.at_s()
-        if left_s <= 0 or session.orders.order:
-            return met.met(session, Blocked(node, record), now)
-        met.tell_waiting(session, record, left_s)
-        session.clock.sleep(LOCK_LOOK_EVERY_S)
 
 
 def _started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | None) -> None:
@@ -326,6 +298,8 @@ def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
         ending = body()
     except Refused as error:
         ending = Ending("refused", 10, str(error))
+    except takeover.AskedToStop:
+        ending = met.stopped(session)
     finally:
         summaries = session.world.watch.summaries()
         session.world.watch.stop()

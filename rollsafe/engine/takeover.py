@@ -12,13 +12,27 @@ from rollsafe.engine.claim import READ_WITHIN_S, ClaimKeeper
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import ClaimError, Effect, Refused
 from rollsafe.model.claim import ClaimRecord, Token, Who
-from rollsafe.model.reading import SeatReading, Unread
-from rollsafe.planner.readings import Readings
+from rollsafe.model.reading import Unread
 from rollsafe.ports import World
 
 BEAT_WATCH_S = 15.0
 BEAT_LOOK_EVERY_S = 1.0
 OUTWAIT_S = 10.0  # a write of the old holder is sent within 10 s of its reading of the claim, or never
+Asked = Callable[[], bool]  # was this command asked to end?
+
+
+class AskedToStop(Exception):
+    """A signal ended a wait at another run's claim, which is as it was found, or raised and not used."""
+
+
+def never() -> bool:
+    """For a wait that nobody ends."""
+    return False
+
+
+def _go_on(asked: Asked) -> None:
+    if asked():
+        raise AskedToStop
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +73,15 @@ class Copies:
         return max(copies.values(), key=lambda r: (r.token.revision, r.token.epoch))
 
 
-def read_copies(world: World) -> Copies:
+def read_copies(world: World, *, tries: int = 2, within_s: float = 3 * READ_WITHIN_S) -> Copies:
     """Every node's copy, side by side; a node that did not answer is asked once more."""
     found: dict[str, ClaimRecord | Unread | None] = {}
-    for _ in range(2):
+    for _ in range(tries):
         turn = object()  # a late answer to an earlier question tells of an earlier moment
         ask = [n for n in world.claims if n not in found or isinstance(found[n], Unread)]
-        answers = world.gather({("copy", n, turn): _reader(world, n) for n in ask}, 3 * READ_WITHIN_S)
+        answers = world.gather({("copy", n, turn): _reader(world, n) for n in ask}, within_s)
         for node in ask:
-            found[node] = answers.get(("copy", node, turn), Unread(f"no answer within {3 * READ_WITHIN_S:.0f} s"))
+            found[node] = answers.get(("copy", node, turn), Unread(f"no answer within {within_s:g} s"))
     return Copies(found)
 
 
@@ -81,14 +95,32 @@ def _reader(world: World, node: str) -> Callable[[], ClaimRecord | Unread | None
     return read
 
 
-def lives(world: World, clock: RunClock, run: str) -> bool:
+class Pulse:
+    """Whether a beat was seen to go on of late, where a claim is looked at again and again: a wait that a signal ends
+    must know whose node is out, that of a dead run or of one that lives."""
+
+    def __init__(self, clock: RunClock) -> None:
+        self._clock = clock
+        self._last: ClaimRecord | None = None
+        self._moved_s = float("-inf")
+
+    def feel(self, record: ClaimRecord) -> bool | None:
+        """One look: True where the beat has moved in the last 15 s, else None, for nobody has watched it on end."""
+        last, self._last = self._last, record
+        if last is not None and last.token.run == record.token.run and _moved(last, record):
+            self._moved_s = self._clock.at_s()
+        return True if self._clock.at_s() - self._moved_s < BEAT_WATCH_S else None
+
+
+def lives(world: World, clock: RunClock, run: str, asked: Asked = never) -> bool:
     """Does the run's holder raise its beat? Watched for 15 s, or until it is seen to; a holder that has released its
-    claim says itself that it does nothing more."""
+    claim says itself that it does nothing more. Raises AskedToStop."""
     first = read_copies(world).of(run)
     if not first or all(copy.released for copy in first.values()):
         return False
     deadline_s = clock.at_s() + BEAT_WATCH_S
     while clock.at_s() < deadline_s:
+        _go_on(asked)
         clock.sleep(BEAT_LOOK_EVERY_S)
         now = read_copies(world)
         if not now.of(run) and not now.unread:
@@ -104,38 +136,20 @@ def _moved(before: ClaimRecord, now: ClaimRecord) -> bool:
     return now.beat > before.beat or now.token != before.token
 
 
-def describe(record: ClaimRecord, *, alive: bool) -> str:
-    """Who, where, since when, doing what, alive or dead."""
+def describe(record: ClaimRecord, *, alive: bool | None) -> str:
+    """Who, where, since when, doing what, alive or dead; None: it was not watched for long enough."""
     who = record.who
     reason = f", reason: {who.reason}" if who.reason else ""
     url = f", {who.url}" if who.url else ""
     state = "its beat goes on: it lives" if alive else "its beat stands still: it is dead"
+    if alive is None:
+        state = "its beat was not watched to the end, so that it may live"
     if record.released and not alive:
         state = "it has ended"
     return (
         f"the cluster is claimed by {who.who} from {who.host} (pid {who.pid}, run {record.token.run}) since "
         f"{who.since}, {record.doing or 'about to begin'}{reason}{url}; {state}"
     )
-
-
-def left_behind(record: ClaimRecord, now: Readings) -> list[dict[str, str]]:
-    """What a dead run left out: members that read as it may have written them, and not as it found them."""
-    left = []
-    for entry in record.entries.values():
-        for told in entry:
-            seat = now.member(told.member)
-            if isinstance(seat, SeatReading) and seat.admin is not told.found.admin and seat.admin.value in told.wrote:
-                m = told.member
-                left.append(
-                    {
-                        "node": m.node,
-                        "service": m.service,
-                        "balancer": m.balancer,
-                        "endpoint": m.endpoint,
-                        "state": seat.admin.value,
-                    }
-                )
-    return left
 
 
 def clear_done(world: World, copies: Copies) -> None:
@@ -156,13 +170,23 @@ class Taken:
 
 
 def take_over(
-    world: World, clock: RunClock, copies: Copies, run: str, who: Who, holder: str, *, also: Sequence[str] = ()
+    world: World,
+    clock: RunClock,
+    copies: Copies,
+    run: str,
+    who: Who,
+    holder: str,
+    *,
+    also: Sequence[str] = (),
+    asked: Asked = never,
 ) -> Taken:
     """Raise the run's claim on every node that is reached, outwait its holder's last writes, and make it ours.
 
     `also` are other dead runs that began no node: their claims stand in the way, and become this run's. A copy that
-    shows only later is raised, too, and outwaited. Raises Refused where another takes over at the same time.
+    shows only later is raised, too, and outwaited. Raises Refused where another takes over at the same time, and
+    AskedToStop: a raised claim that nobody uses is taken over like any other.
     """
+    _go_on(asked)
     epoch = max(c.token.epoch for c in copies.of(run).values()) + 1
     blocked = dict(copies.unread)
     raised: dict[str, ClaimRecord] = {}
@@ -176,15 +200,16 @@ def take_over(
             raise Refused(f"no copy of the claim of run {run} could be raised: {blocked}")
         if not any(isinstance(done, ClaimRecord) for done in fresh.values()):
             break
-        _outwait(clock)
+        _outwait(clock, asked)
         copies = read_copies(world)
         blocked = dict(copies.unread)
     return _write_anew(world, clock, Token(run, epoch, holder, 0), who, raised, copies, blocked)
 
 
-def _outwait(clock: RunClock) -> None:
+def _outwait(clock: RunClock, asked: Asked = never) -> None:
     began_s = clock.at_s()
     while clock.at_s() < began_s + OUTWAIT_S:
+        _go_on(asked)
         clock.sleep(began_s + OUTWAIT_S - clock.at_s())
 
 

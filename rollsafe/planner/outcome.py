@@ -7,6 +7,7 @@ from typing import Any
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Member, SeatReading, Unread
 from rollsafe.planner import put_back
+from rollsafe.planner.left_behind import Entries, left_behind
 from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import serves
@@ -29,8 +30,11 @@ class Ending:
     unread: tuple[str, ...] = ()
 
 
-def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float) -> Ending:
-    """The ending, from fresh readings. `mend` is the command that puts back what is out."""
+def judge(
+    plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float, entries: Entries | None = None
+) -> Ending:
+    """The ending, from fresh readings. `mend` is the command that puts back what is out, `entries` what the claim tells
+    of the nodes that were begun: a recover may be asked to stop before it came to all of them."""
     left_out: list[dict[str, str]] = []
     unread: list[str] = []
     for node in state.nodes.values():
@@ -38,21 +42,29 @@ def judge(plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float)
             continue  # it is out because somebody said so
         for member in plan.members_of(node.name):
             _judge_member(state, node, member, now, mend, left_out, unread)
+    left_out += [{**entry, "mend": mend} for entry in left_behind(_not_begun(state, entries), now)]
     others = others_of(plan, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
     if state.halt is not None and state.halt.lost:
         unread.append(state.halt.reason)
-    unread += _not_looked_at(plan, state)
+    unread += _not_looked_at(plan, state, {entry["node"] for entry in left_out})
     nodes = {n: _node(plan, state, n, now, left_out, at_s) for n in _named(plan, state)}
     (outcome, code), message = _verdict(plan, state, left_out, unread, mend)
     message += _by_others(state, others) if code in (0, 20) else ""
     return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread))
 
 
-def _not_looked_at(plan: Plan, state: RunState) -> list[str]:
+def _not_looked_at(plan: Plan, state: RunState, out: set[str]) -> list[str]:
     """Nodes that a recover was to put back, and did not come to: nobody knows, so their claims must stay."""
     if state.mode != "recover":
         return []
-    return [f"{n.name} was not looked at" for n in plan.nodes if n.name not in state.nodes]
+    return [f"{n.name} was not looked at" for n in plan.nodes if n.name not in state.nodes and n.name not in out]
+
+
+def _not_begun(state: RunState, entries: Entries | None) -> Entries:
+    """What the dead run tells of the nodes that a recover did not come to. Where the claim is lost, another answers."""
+    if state.mode != "recover" or (state.halt is not None and state.halt.lost):
+        return {}
+    return {node: entry for node, entry in (entries or {}).items() if node not in state.nodes}
 
 
 def _judge_member(
@@ -141,9 +153,9 @@ def _node(
     plan: Plan, state: RunState, name: str, now: Readings, left_out: list[dict[str, str]], at_s: float
 ) -> dict[str, Any]:
     node = state.nodes.get(name)
-    if node is None:
-        return {"outcome": "not begun", "out_of_service_s": 0.0}
     out = any(entry["node"] == name for entry in left_out)
+    if node is None:
+        return {"outcome": "left out" if out else "not begun", "out_of_service_s": 0.0}
     back_s = node.ready_s if node.ready_s is not None and not out else at_s
     out_of_service_s = round(back_s - node.out_s, 1) if node.out_s is not None else 0.0
     if node.outcome in AS_TOLD:

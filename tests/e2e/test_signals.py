@@ -77,6 +77,72 @@ def test_an_order_to_end_now_after_the_stop_leaves_the_claim_for_recover(
 
 
 @pytest.mark.parametrize(
+    ("command", "number", "after_s"),
+    [
+        pytest.param("recover", signal.SIGTERM, 7, id="recover-watches-the-beat"),
+        pytest.param("recover", signal.SIGTERM, 21, id="recover-waits-for-the-last-writes", marks=pytest.mark.soak),
+        pytest.param("recover", signal.SIGINT, 21, id="recover-int", marks=pytest.mark.soak),
+        pytest.param("run", signal.SIGTERM, 6, id="run-met-the-dead-one", marks=pytest.mark.soak),
+    ],
+)
+def test_a_signal_at_a_dead_runs_claim_names_what_that_run_left_out(
+    bed: Testbed, command: str, number: signal.Signals, after_s: int
+) -> None:
+    bed.node("jira1").next_faults(start_s=60)
+    bed.observer.start()
+    killed = bed.start("run", "--yes")
+    killed.wait_for(AFTER_THE_STOP[0], **AFTER_THE_STOP[1])
+    killed.send(signal.SIGKILL)
+    killed.result()
+    met = bed.start(command, "--yes", home=bed.folder / "another-machine")
+    time.sleep(after_s)
+    began = time.monotonic()
+    met.send(number)
+    result = met.result()
+    assert time.monotonic() - began < 6.5
+    bed.settle()
+    finished = sound(bed, result, 30)
+    assert len(finished["left_out"]) == 3
+    assert finished["others"] == []
+
+
+@pytest.mark.parametrize(
+    ("point", "hangs", "code", "words"),
+    [
+        pytest.param(
+            ("claim.made", {}), ["jira2"], 40, "this run's claim on jira2 could not be ended", id="claims-made"
+        ),
+        pytest.param(
+            AFTER_THE_STOP,
+            ["jira1", "jira2", "jira3"],
+            30,
+            "jira1 was stopped, and was not seen back",
+            id="stopped",
+            marks=pytest.mark.soak,
+        ),
+    ],
+)
+def test_sigterm_while_ssh_hangs_names_what_is_left(
+    bed: Testbed, point: tuple[str, dict], hangs: list[str], code: int, words: str
+) -> None:
+    bed.node("jira1").next_faults(start_s=15)
+    bed.observer.start()
+    run = bed.start("run", "--yes")
+    run.wait_for(point[0], **point[1])
+    for name in hangs:
+        bed.sshds[name].hang()
+    run.send(signal.SIGTERM)
+    result = run.result()
+    for name in hangs:
+        bed.sshds[name].wake()
+    bed.settle()
+    finished = sound(bed, result, code)
+    assert words in finished["message"]
+    assert "To put it back: rollsafe recover" in finished["message"] or "mend: rollsafe recover" in finished["message"]
+    assert claims(bed) != []
+
+
+@pytest.mark.parametrize(
     "point",
     [
         pytest.param(

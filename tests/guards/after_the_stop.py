@@ -138,7 +138,7 @@ AFTER_THE_STOP = (
         "`everything is as found` and no claim any more, with a node out",
         "I8, I9",
         P + "outcome.py",
-        "    unread += _not_looked_at(plan, state)\n",
+        '    unread += _not_looked_at(plan, state, {entry["node"] for entry in left_out})\n',
         "",
         f"{T}test_outcome.py::test_a_recover_that_did_not_come_to_a_node_never_says_that_all_is_well"
         "[it is asked to stop before it came to the node]",

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from rollsafe.model.reading import Check
+from rollsafe.model.claim import FoundMember
+from rollsafe.model.reading import Check, Found
 from rollsafe.planner.outcome import Ending, judge
 from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, scene
 
@@ -236,6 +237,22 @@ def test_a_recover_that_did_not_come_to_a_node_never_says_that_all_is_well(row):
     end = ending(look, story)
     assert end.exit_code == code
     assert bool(end.unread) is (code == 40)
+
+
+def test_what_a_dead_run_left_out_and_recover_did_not_come_to_is_its_own_and_nobody_elses():
+    look, story = scene(mode="recover")
+    look.set("a", "web", admin=MAINT).set("a", "scim", admin=DRAIN).set("c", admin=DRAIN)
+    entries = {"a": tuple(FoundMember(m, Found(READY), ("drain", "maint")) for m in look.plan.members_of("a"))}
+    look.plan = replace(look.plan, nodes=look.plan.nodes[:1])
+    story.halt("asked to stop after the node in hand")
+    end = judge(look.plan, story.state, look.now(), mend="rollsafe recover", at_s=look.at_s, entries=entries)
+    assert (end.exit_code, end.unread) == (30, ())
+    assert {entry["node"] for entry in end.left_out} == {"a"}
+    assert {entry["node"] for entry in end.others} == {"c"}, "what a person drained"
+    assert end.nodes["a"]["outcome"] == "left out"
+    story.halt("taken over", lost=True)
+    lost = judge(look.plan, story.state, look.now(), mend="rollsafe recover", at_s=look.at_s, entries=entries)
+    assert (lost.exit_code, lost.left_out) == (40, ()), "whoever took over answers for it"
 
 
 BY_HAND = {

@@ -1,0 +1,180 @@
+"""The last line of a process that must end now while a call hangs: row by row, what was known, and what it says."""
+
+from dataclasses import replace
+
+import pytest
+
+from rollsafe.cli.forced import forced_ending
+from rollsafe.engine.claim import ClaimKeeper, first_record
+from rollsafe.engine.traces import Traces
+from rollsafe.model.claim import ClaimRecord, FoundMember, Token, Who
+from rollsafe.model.reading import Found
+from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, scene
+
+MEND = "rollsafe recover -i inventory.yml --yes"
+WHO = Who("anna", "elsewhere", 7, "2026-11-25T02:00:00Z")
+
+
+def nothing(look: Look, story: Story) -> Traces:
+    return Traces()
+
+
+def claimed(look: Look, story: Story, **revisions: int) -> Traces:
+    """This run's claim stands on every node; the last change of it is revision 1."""
+    keeper = ClaimKeeper(None, None, first_record("c", "r", "h", WHO))  # type: ignore[arg-type]  # nothing is asked
+    keeper.record = replace(keeper.record, token=Token("r", 1, "h", 1))
+    keeper.tokens = {node: Token("r", 1, "h", revisions.get(node, 1)) for node in look.plan.all_nodes}
+    return Traces(keeper=keeper)
+
+
+def dead(look: Look, *, wrote: tuple[str, ...] = ("drain", "maint"), in_hand: str | None = "b") -> ClaimRecord:
+    """The claim of a run that had begun node b."""
+    entry = tuple(FoundMember(member, Found(READY), wrote) for member in look.plan.members_of("b"))
+    record = first_record("c", "dead-run", "h9", WHO)
+    return replace(record, entries={"b": entry}, node_in_hand=in_hand)
+
+
+def met(look: Look, story: Story) -> Traces:
+    """A dead run's claim, and the balancers show its node out."""
+    look.set("b", "web", admin=MAINT).set("b", "scim", admin=DRAIN)
+    return Traces(met=dead(look), before=look.now())
+
+
+def restarted(look: Look, story: Story) -> Traces:
+    story.proven().halt("asked to stop now")
+    return claimed(look, story)
+
+
+def left_and_finished(look: Look, story: Story) -> Traces:
+    restarted(look, story)
+    story.add("node.finished", "a", outcome="left out")
+    return claimed(look, story)
+
+
+def drained(look: Look, story: Story) -> Traces:
+    """Not stopped; the write that puts web back has no answer."""
+    story.begin("a")
+    story.wrote(look.member("a", "web"), DRAIN)
+    story.halt("asked to stop now")
+    story.wrote(look.member("a", "web"), READY, done=False, taking_out=False)
+    return claimed(look, story)
+
+
+def put_back(look: Look, story: Story) -> Traces:
+    """Its drain was undone, and that was seen; the claim on c does not answer."""
+    story.begin("a")
+    story.wrote(look.member("a", "web"), DRAIN)
+    story.wrote(look.member("a", "web"), READY, taking_out=False)
+    story.add("node.finished", "a", outcome="put back")
+    return claimed(look, story, c=0)
+
+
+def in_doubt(look: Look, story: Story) -> Traces:
+    story.begin("a")
+    story.wrote(look.member("a", "web"), DRAIN, done=False)
+    return claimed(look, story)
+
+
+def soaking(look: Look, story: Story) -> Traces:
+    story.back()
+    story.add("step.started", "a", step="soak")
+    return claimed(look, story)
+
+
+def ended(look: Look, story: Story) -> Traces:
+    """The claims are gone already; only the last line was missing."""
+    put_back(look, story)
+    traces = claimed(look, story)
+    assert traces.keeper is not None
+    traces.keeper.tokens = {}
+    return traces
+
+
+WEB = "web on tcp://lb3:1"
+SCIM = "scim on tcp://lb1:1: drain; scim on tcp://lb2:1: drain"
+STOPPED = "a was stopped, and was not seen back; asked to stop now"
+OURS = "this run's claim on {} could not be ended, and stays"
+ROWS = {
+    "nothing was claimed, met or begun": (nothing, 20, "nothing was taken out", ""),
+    "the claims were made, and no node was begun": (
+        claimed,
+        40,
+        "no node was begun, but " + OURS.format("a, b, c"),
+        "",
+    ),
+    "one node does not answer to the end of the claim": (
+        lambda look, story: claimed(look, story, b=0),
+        40,
+        "no node was begun, but " + OURS.format("b"),
+        "",
+    ),
+    "a node was put back, and the claim could not be ended": (
+        put_back,
+        40,
+        "every node that was begun was seen as it was found, but " + OURS.format("c"),
+        "",
+    ),
+    "a node was put back, and the claim is gone": (ended, 20, "every node that was begun was seen as it was found", ""),
+    "the claim was taken over": (
+        lambda look, story: story.halt("the claim was taken over", lost=True) and claimed(look, story),
+        40,
+        "by whoever took the claim over could not be read: the claim was taken over; ",
+        "",
+    ),
+    "a node soaks": (soaking, 40, OURS.format("a, b, c"), ""),
+    "the drain of a member has no answer": (in_doubt, 40, "is in drain could not be read", ""),
+    "a node is drained, and was not stopped": (drained, 30, f"a is out of service ({WEB}: drain): asked to stop", "a"),
+    "a node was restarted and is not back": (restarted, 30, f"({WEB}: maint; {SCIM}): {STOPPED}", "a"),
+    "a node was restarted, and is told to be left out": (left_and_finished, 30, STOPPED, "a"),
+    "a dead run was met, and its node was read to be out": (
+        met,
+        30,
+        f"b is out of service ({SCIM}; {WEB}: maint)",
+        "b",
+    ),
+    "a dead run was met, and no balancer was read": (
+        lambda look, story: Traces(met=dead(look)),
+        40,
+        "no node was begun, but whether b, which run dead-run of anna from elsewhere had begun, is in service",
+        "",
+    ),
+    "a dead run was met, its node in hand reads as found, and may be down": (
+        lambda look, story: Traces(met=dead(look), before=look.now()),
+        40,
+        "whether b, which run dead-run",
+        "",
+    ),
+    "a dead run was met that had put all back": (
+        lambda look, story: Traces(met=dead(look, wrote=(), in_hand=None), before=look.now()),
+        20,
+        "nothing was taken out",
+        "",
+    ),
+    "a run was met that lives, and has a node out": (
+        lambda look, story: replace(met(look, story), alive=True),
+        20,
+        "nothing was taken out",
+        "",
+    ),
+    "recover could not read the claims": (
+        lambda look, story: Traces(reading=True),
+        40,
+        "the claims on the nodes could not be read",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_forced_ending(row: str) -> None:
+    change, code, words, out = ROWS[row]
+    look, story = scene()
+    traces = change(look, story)
+    end = forced_ending(story.state, traces, mend=MEND, at_s=look.at_s)
+    assert end.exit_code == code, end.message
+    assert words in end.message
+    assert {entry["node"] for entry in end.left_out} == set(out)
+    assert all(entry["mend"] == MEND for entry in end.left_out)
+    assert end.message.endswith(MEND) is (code != 20), "who must mend something is told what to type"
+    assert bool(end.unread) is (code == 40) or code == 30
+    assert all(end.nodes[name]["outcome"] == "left out" for name in out if name in end.nodes)
