@@ -170,7 +170,7 @@ CLAIM_AND_JOURNAL = (
         "believing a balancer's OK",
         "I3",
         E + "act.py",
-        "            seen = self._see(write)\n",
+        "            seen = self._see(balancer, write)\n",
         '            seen = ""\n',
         f"{ENGINE}test_a_write_is_done_only_when_the_new_state_is_seen",
     ),
