@@ -19,7 +19,12 @@ def recover(
     ] = None,
     forget: Annotated[
         str | None,
-        typer.Option("--forget", metavar="NODE", show_default=False, help="A machine that is gone for ever."),
+        typer.Option(
+            "--forget",
+            metavar="NODE|URL",
+            show_default=False,
+            help="Let go of what is gone for ever: a node, or a balancer's endpoint as the claim spells it.",
+        ),
     ] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="Although the run's beat goes on.")] = False,
     yes: common.YesOption = False,
@@ -42,16 +47,13 @@ def recover(
     from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
     from rollsafe.cli.rolling import duration_s
     from rollsafe.engine import session
-    from rollsafe.errors import InvalidInput, Refused
+    from rollsafe.errors import Refused
 
     forgotten = frozenset(common.node_names(forget) or ())
     options = Options(
         inventory, output, verbose, no_color, reason, None, events, html, junit, markdown, json, forget=forgotten
     )
     conductor = Conductor(options)
-    unknown = sorted(forgotten - {n.name for n in conductor.cluster.nodes})
-    if unknown:
-        raise InvalidInput([f"--forget: there is no node {', '.join(unknown)}"])
     wait_s = duration_s("--wait", wait) or conductor.cluster.policy.start_timeout_s
     try:
         ask_or_refuse(f"Put back whatever a run left out of {conductor.cluster.name}?", yes=yes)

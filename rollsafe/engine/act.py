@@ -7,6 +7,7 @@ from rollsafe.engine.claim import ClaimKeeper, Confirmed
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.undo import with_entry
+from rollsafe.engine.unknown import no_endpoint
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
@@ -16,7 +17,7 @@ from rollsafe.planner.fold import found_data
 from rollsafe.planner.gates import FRESH_S
 from rollsafe.planner.invariants import check_before_restart, check_before_write
 from rollsafe.planner.readings import Readings
-from rollsafe.ports import World
+from rollsafe.ports import Balancer, World
 
 SEEN_WITHIN_S = 3.0  # after a write, so long is the new state looked for
 LOOK_EVERY_S = 0.05
@@ -172,7 +173,10 @@ class Actor:
     def _writer(self, write: MemberWrite, proof: Confirmed) -> Callable[[], _Sent]:
         """Send once, then look until the new state is seen. The clock is looked at again just before the send."""
         member = write.member
-        balancer = self._world.balancers[member.balancer, member.endpoint]
+        balancer = self._world.balancers.get((member.balancer, member.endpoint))
+        if balancer is None:
+            unsent = _Sent(no_endpoint(self._world, member.balancer, member.endpoint).reason, Effect.NONE)
+            return lambda: unsent
 
         def send_and_see() -> _Sent:
             if self._clock.at_s() >= proof.until_s:
@@ -185,15 +189,14 @@ class Actor:
                 if error.effect is Effect.NONE:
                     return _Sent(problem, Effect.NONE)
             late = self._clock.at_s() >= proof.until_s
-            seen = self._see(write)
+            seen = self._see(balancer, write)
             return _Sent((problem or seen) if seen else "", late=late, unheard=bool(problem))
 
         return send_and_see
 
-    def _see(self, write: MemberWrite) -> str:
+    def _see(self, balancer: Balancer, write: MemberWrite) -> str:
         """Read until the member shows the new state; empty when it does, else what it shows instead."""
         member = write.member
-        balancer = self._world.balancers[member.balancer, member.endpoint]
         deadline_s = self._clock.at_s() + SEEN_WITHIN_S
         shown = "nothing"
         while True:

@@ -12,6 +12,7 @@ from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.undo import without_others
+from rollsafe.engine.unknown import no_nodes
 from rollsafe.errors import ClaimError, InvariantBroken, JournalError
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import RestartReading, SeatReading, Unread
@@ -58,7 +59,7 @@ class Setting:
     mend: str  # the command that puts back what is left out
     budget: Callable[[], Budget] = Budget
     blocked: frozenset[str] = frozenset()  # nodes whose claim a takeover could not raise
-    forgotten: frozenset[str] = frozenset()  # machines that are gone for ever, as the operator says
+    forgotten: frozenset[str] = frozenset()  # what is gone for ever, as the operator says: machines, endpoints
 
 
 class Rollout:
@@ -324,7 +325,7 @@ class Rollout:
         """Fresh readings; an endpoint that is silent is asked a few times more, unless the run must end at once."""
         for turn in range(LAST_LOOKS):
             now = self._observer.look(self._s.log.state, everything=True)
-            silent = any(isinstance(pool, Unread) for pool in now.pools.values())
+            silent = any(isinstance(pool, Unread) and not pool.for_good for pool in now.pools.values())
             if not silent or self._s.orders.order is Order.NOW or turn == LAST_LOOKS - 1:
                 break
             self._s.clock.sleep(LAST_LOOK_EVERY_S)
@@ -346,8 +347,11 @@ class Rollout:
         blocked = sorted(self._s.blocked - self._s.forgotten)
         if not blocked:
             return ending
-        names = ", ".join(blocked)
-        text = f"{ending.message} The claim on {names} could not be reached, and stays. To go on: {self._s.mend}"
+        unknown = [name for name in blocked if name not in self._s.world.claims]
+        silent = [name for name in blocked if name in self._s.world.claims]
+        told = [no_nodes(unknown)] if unknown else []
+        told += [f"The claim on {', '.join(silent)} could not be reached, and stays."] if silent else []
+        text = f"{ending.message} {' '.join(told)} To go on: {self._s.mend}"
         outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
         return _replaced(ending, outcome, code, text)
 

@@ -93,7 +93,7 @@ def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | N
     """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more."""
     now, silent = _read_now(session, before)
     left = [{**entry, "mend": session.mend} for entry in left_behind(record.entries, now)]
-    unread = _unread(record, silent)
+    unread = _unread(record, now, silent)
     told = f"; it may have left out what can't be read: {'; '.join(unread)}" if unread else ""
     if left:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
@@ -112,7 +112,7 @@ def stopped(session: "Session") -> Ending:
         look = in_place_of_recover(session.mend, "status")
         return Ending("stopped", 20, f"nothing was touched: {why}. To look: {look}")
     now, silent = _read_now(session, session.traces.before, tries=1, within_s=LAST_LOOK_WITHIN_S)
-    return out_of_a_dead_run(record, now, why, session.mend, _unread(record, silent))
+    return out_of_a_dead_run(record, now, why, session.mend, _unread(record, now, silent))
 
 
 def _newest(session: "Session") -> ClaimRecord:
@@ -143,10 +143,11 @@ def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, u
     )
 
 
-def _unread(record: ClaimRecord, silent: set[PoolKey]) -> list[str]:
-    """Members that the run wrote to, and whose balancers do not answer."""
+def _unread(record: ClaimRecord, now: Readings, silent: set[PoolKey]) -> list[str]:
+    """Members that the run wrote to, and whose balancers do not answer, or that this inventory does not know."""
     written = [told.member for entry in record.entries.values() for told in entry if told.wrote]
-    return [str(member) for member in written if (member.balancer, member.endpoint, member.pool) in silent]
+    keys = {member: (member.balancer, member.endpoint, member.pool) for member in written}
+    return [str(member) for member, key in keys.items() if key in silent or key not in now.pools]
 
 
 def _read_now(
@@ -173,14 +174,14 @@ def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str 
         text = f"there is no claim where it could be looked for, but {told} could not be asked"
         return Ending("unknown", 40, f"{text}. Again: {session.mend}", unread=tuple(unread))
     what = f"no claim of run {run_id}" if run_id else "no claim"
-    others = _out_by_others(session) if run_id is None else []
+    others = out_by_others(session) if run_id is None else []
     told = "; ".join(f"{one['service']} of {one['node']} on {one['endpoint']}: {one['state']}" for one in others)
     more = f". By other hands, or by itself, is out: {told}" if others else ""
     message = f"nothing to do: there is {what} on any node, so nothing was left out{more}"
     return Ending("done", 0, message, others=tuple(others))
 
 
-def _out_by_others(session: "Session") -> list[dict[str, str]]:
+def out_by_others(session: "Session") -> list[dict[str, str]]:
     """What one quick look at the balancers shows; it decides nothing, so that what does not answer is passed over."""
     pools = preflight.read_pools(session.world, session.cluster, tries=1, within_s=LOOK_WITHIN_S)
     members, _problems = find_members(session.cluster, pools)

@@ -7,6 +7,7 @@ from typing import Any
 from rollsafe.engine.claim import ClaimKeeper
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
+from rollsafe.engine.unknown import no_endpoint
 from rollsafe.errors import PortError
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import HealthReading, IdentityReading, PoolReading, RestartReading, Unread
@@ -109,10 +110,12 @@ class Observer:
     # --- questions ---------------------------------------------------------------------------------------------
 
     def _pool(self, key: PoolKey) -> Callable[[], _Answer]:
-        balancer: Balancer = self._world.balancers[key[0], key[1]]
+        balancer: Balancer | None = self._world.balancers.get((key[0], key[1]))
 
         def ask() -> _Answer:
             asked_s = self._clock.at_s()
+            if balancer is None:  # the claim of a dead run names it
+                return _Answer(asked_s, no_endpoint(self._world, key[0], key[1]))
             try:
                 return _Answer(asked_s, balancer.read(key[2]))
             except PortError as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollsafe.engine import met, preflight, takeover
+from rollsafe.engine import met, preflight, takeover, unmatched
 from rollsafe.engine.claim import BEAT_EVERY_S, ClaimKeeper
 from rollsafe.engine.claiming import claim, look_for_claims
 from rollsafe.engine.log import RunLog
@@ -42,7 +42,7 @@ class Session:
     mend: str
     budget: Callable[[], Budget] = Budget
     wait_for_lock_s: float = 0.0
-    forget: frozenset[str] = field(default_factory=frozenset)
+    forget: frozenset[str] = field(default_factory=frozenset)  # nodes and endpoints that are gone for ever
     traces: Traces = field(default_factory=Traces)
 
 
@@ -193,12 +193,14 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     copies = _watched(session, copies, runs[0], "recover", take_over=take_over)
     if not copies.of(runs[0]):
         return _recover(session, run_id, wait_s, take_over=take_over)  # it has ended; is there another?
+    unmatched.refuse_wrong_forget(session, copies.highest(runs[0]))
     taken = _taken(session, copies, runs[0], "recover", take_over=take_over)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
     text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
-    ending = _roll(session, plan, taken.keeper, blocked=frozenset(taken.blocked))
+    blocked = frozenset(taken.blocked) | unmatched.strange_nodes(session.world, plan)
+    ending = unmatched.tell(session, taken.record, plan, _roll(session, plan, taken.keeper, blocked=blocked))
     left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
     more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
@@ -243,9 +245,9 @@ def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:
     """The plan of going back: every node that was begun and may have been written to, with the members it had."""
     selection = Selection(tuple(n.name for n in session.cluster.live_nodes), ())
     members, _problems = preflight.members_now(session.world, session.cluster)
-    told = [e.member for entry in record.entries.values() for e in entry]
-    base = preflight.plan_of(session.cluster, tuple(dict.fromkeys([*told, *members])), selection)
     begun = [n for n, entry in record.entries.items() if n == record.node_in_hand or any(e.wrote for e in entry)]
+    known = unmatched.members_to_undo(record, members, begun, session.forget)
+    base = preflight.plan_of(session.cluster, known, selection)
     nodes = tuple(PlannedNode(n, wait_s, 0.0) for n in begun)
     policy = replace(base.policy, start_timeout_s=wait_s)
     return replace(base, nodes=nodes, policy=policy)

@@ -93,6 +93,7 @@ class Unread:
     """A question that got no answer, and why."""
 
     reason: str
+    for_good: bool = False  # there is nobody to ask, so that waiting for the answer does not help
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     open_members = {m: why for m in plan.members_of(hand.name) if (why := lacking(hand, m, now))}
     if not open_members:
         return FinishStep(hand.name, "ready", data={"left_alone": [str(m) for m in _others(plan, hand, now)]})
+    if all(_unread_for_good(m, now) for m in open_members):
+        return HaltRun(f"{hand.name} could be put back only where this inventory reaches")
     first, why = next(iter(open_members.items()))
     if left_s <= 0:
         return HaltRun(f"{first} could not be put back within {plan.policy.put_back_timeout_s:g} s: {why}")
@@ -85,6 +87,11 @@ def is_another(hand: NodeState, member: Member, seat: SeatReading) -> bool:
     return given_back or seat.admin not in hand.wrote.get(member, frozenset())
 
 
+def _unread_for_good(member: Member, now: Readings) -> bool:
+    seat = now.member(member)
+    return isinstance(seat, Unread) and seat.for_good
+
+
 def _others(plan: Plan, hand: NodeState, now: Readings) -> list[Member]:
     return [
         m
@@ -99,8 +106,9 @@ def _due(plan: Plan, hand: NodeState, now: Readings, *, patient: bool) -> tuple[
     checks = tuple(w for w in steps.values() if w.to.admin is AdminState.DRAIN and w.to != hand.found[w.member])
     if checks:
         return checks
-    for service in plan.services:
-        members = plan.members_of(hand.name, service.name)
+    # a claim may name a service that the inventory calls otherwise by now: it comes last
+    for service in dict.fromkeys([*(s.name for s in plan.services), *(m.service for m in steps)]):
+        members = plan.members_of(hand.name, service)
         due = tuple(steps[m] for m in members if m in steps)
         if due:
             return due

@@ -1,9 +1,12 @@
 """As found: which members are written, to what, in which order, and what is left alone."""
 
+from dataclasses import replace
+
 import pytest
 
-from rollsafe.model.reading import Check
+from rollsafe.model.reading import Check, Unread
 from rollsafe.planner.decisions import FinishNode, FinishStep, HaltRun, StartStep, Wait, WriteMembers
+from rollsafe.planner.next_step import next_step
 from rollsafe.planner.readings import Order
 from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, decide, scene
 
@@ -220,3 +223,16 @@ def test_sigterm_leaves_three_seconds_for_putting_back_a_node_that_was_not_stopp
     assert isinstance(decide(look, story), Wait)
     look.at_s += 3.5
     assert decide(look, story) == FinishNode("a", "left out")
+
+
+def test_an_endpoint_that_nobody_can_ask_is_not_waited_for() -> None:
+    look, story = going_back(scim_is_back)
+    story.wrote(look.member("a", "web"), READY, taking_out=False)
+    story.wrote(look.member("a", "scim", 1), DRAIN, taking_out=False)
+    look.mute("scim", 1)
+    assert told(decide(look, story)) == "Wait"
+    now = look.now()
+    key = ("scim-lb", "tcp://lb2:1", "scim-pool")
+    now = replace(now, pools={**now.pools, key: Unread("this inventory has no such endpoint", for_good=True)})
+    decision = next_step(look.plan, story.state, now, look.at_s)
+    assert decision == HaltRun("a could be put back only where this inventory reaches")
