@@ -66,12 +66,12 @@ def _too_early(hand: NodeState, write: MemberWrite, now: Readings) -> bool:
 def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -> bool:
     """Would taking the member out again do harm: is it well, and needed, or was it perhaps never stopped?"""
     seat, health = now.member(member), now.health.get((member.node, member.service))
-    if hand.counts_as_stopped:
-        return health is None or health.healthy
     healthy = health is not None and health.healthy
+    if hand.counts_as_stopped and (health is None or healthy):
+        return True
     # just after a reload the balancer's check says little yet, and its clients are sent there all the same
     up = isinstance(seat, SeatReading) and (seat.check is Check.UP or (seat.check is not Check.DOWN and healthy))
-    well = up and (health is None or healthy)
+    well = up and (health is None or healthy or hand.counts_as_stopped)  # nobody knows: the balancer's word is enough
     return well and bool(gates.refusals(gates.min_ready(plan, now, hand.name, member.service)))
 
 

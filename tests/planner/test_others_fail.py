@@ -136,6 +136,14 @@ MET = {
     "well: nobody takes SCIM out, which perhaps never was": (lambda look: None, False),
     "nobody asked it yet": (lambda look: look.health.clear(), False),
     "ill: the mark protects its clients": (lambda look: look.ill("a"), True),
+    "ill by our own check, up by the balancer's, and needed: it stays in": (
+        lambda look: look.ill("a").ill("b").set("b", check=Check.DOWN),
+        False,
+    ),
+    "ill, down by the balancer's check as well, and needed: the mark protects its clients": (
+        lambda look: look.ill("a").set("a", check=Check.DOWN).ill("b").set("b", check=Check.DOWN),
+        True,
+    ),
 }
 
 

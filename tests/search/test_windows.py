@@ -45,6 +45,7 @@ ONCE_BROKEN = (
     776086,
     785760,
     812805,
+    909523,
 )
 SHARE = 250  # windows that a process plays before it tells
 
