@@ -51,6 +51,10 @@ class BalancerError(PortError):
     """A balancer's admin API refused, broke off, or answered something that makes no sense."""
 
 
+class NoSuchPool(BalancerError):
+    """The balancer answered that it has no pool of this name."""
+
+
 class ShellError(PortError):
     """SSH could not be reached, was refused, or the command failed or did not end in time."""
 

@@ -171,7 +171,7 @@ def _endpoints(cluster: Cluster, sight: Sight) -> Iterator[Item]:
         pool = sight.readings.pools[key]
         topic, where = f"balancer {key[0]}", f"{key[1]} pool {key[2]}"
         if isinstance(pool, Unread):
-            yield Item(topic, where, Answer.UNREAD, pool.reason)
+            yield Item(topic, where, Answer.NO if pool.for_good else Answer.UNREAD, pool.reason)
         elif inherited := [seat for seat in pool.seats if seat.inherited]:
             text = f"{inherited[0].seat} follows {inherited[0].inherited}: name that one as the pool"
             yield Item(topic, where, Answer.NO, text)

@@ -14,7 +14,7 @@ from rollsafe.cli.common import colours
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded
 from rollsafe.engine.runclock import RunClock
-from rollsafe.errors import BalancerError, ClaimError, PortError
+from rollsafe.errors import BalancerError, ClaimError, NoSuchPool, PortError
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import HealthReading, PoolReading, ProbeSample, Unread
@@ -58,11 +58,11 @@ class Sight:
     probes: tuple[tuple[str, ProbeSample | None], ...] = ()
 
     def unread(self) -> tuple[str, ...]:
-        """A sentence for each balancer and node that could not be read."""
+        """A sentence for each balancer and node that could not be read; that there is no such pool is an answer."""
         pools = [
             f"pool {key[2]} on {key[1]} can't be read: {pool.reason}"
             for key, pool in self.readings.pools.items()
-            if isinstance(pool, Unread)
+            if isinstance(pool, Unread) and not pool.for_good
         ]
         nodes = [_named(name, sight.unreachable) for name, sight in self.nodes.items() if sight.unreachable]
         return (*pools, *nodes)
@@ -135,6 +135,8 @@ def _pool(world: World, key: PoolKey, tries: int) -> Callable[[], PoolReading | 
         for _ in range(tries):
             try:
                 return world.balancers[key[0], key[1]].read(key[2])
+            except NoSuchPool as error:
+                return Unread(str(error), for_good=True)
             except BalancerError as error:
                 answer = Unread(str(error))
         return answer

@@ -97,6 +97,15 @@ def test_a_gate_that_says_no_is_10_with_its_reason(looked: Looked) -> None:
     assert writes == [("web", "drain", "maint"), ("web", "drain", "drain")], "what a person drained goes back to drain"
 
 
+def test_a_pool_that_the_balancer_does_not_have_is_an_answer_and_so_10(looked: Looked) -> None:
+    looked.bed.write_inventory(services={"scim": {"pool": "nope"}})
+    for command in (["plan"], ["doctor"], ["run", "--yes"]):
+        result = looked.bed.rollsafe(*command)
+        assert result.exit == 10, result.text
+        assert "there is no backend nope; there are: scim" in result.finished["message"]
+        assert ".." not in result.finished["message"]
+
+
 @pytest.mark.parametrize("mode", ["refuse", "reset"])
 def test_a_balancer_that_can_not_be_read_is_40_and_hides_nothing_else(looked: Looked, mode: str) -> None:
     looked.bed.relays["scim2"].become(mode)

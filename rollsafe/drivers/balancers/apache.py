@@ -18,7 +18,7 @@ from rollsafe.drivers.balancers.apache_parse import (
 )
 from rollsafe.drivers.balancers.deadline import Deadline, Dial, SocketLike
 from rollsafe.drivers.http import Answer, ask_bounded, make_client, never_sent
-from rollsafe.errors import BalancerError, Effect, InvalidInput
+from rollsafe.errors import BalancerError, Effect, InvalidInput, NoSuchPool
 from rollsafe.model.reading import AdminState, Found, PoolReading
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
 from rollsafe.ports import Balancer
@@ -95,8 +95,8 @@ class ApacheBalancer:
                 "Referer for its own name. Look for AH10187 in its error log, and at UseCanonicalName and ServerName."
             )
         if pool not in pools:
-            raise BalancerError(
-                f"{self._url}: there is no balancer://{pool}; there are: {', '.join(pools) or 'none'}.",
+            raise NoSuchPool(
+                f"{self._url}: there is no balancer://{pool}; there are: {', '.join(pools) or 'none'}",
                 effect=Effect.NONE,
             )
         found = pools[pool]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rollsafe.drivers.balancers.deadline import Deadline
 from rollsafe.drivers.balancers.haproxy_parse import pool_reading, read_tables
 from rollsafe.drivers.balancers.haproxy_wire import Wire
-from rollsafe.errors import BalancerError, Effect, InvalidInput
+from rollsafe.errors import BalancerError, Effect, InvalidInput, NoSuchPool
 from rollsafe.model.reading import Found, PoolReading
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
 from rollsafe.ports import Balancer
@@ -98,8 +98,8 @@ class HaproxyBalancer:
         if head in ("Can't find backend.", "No such proxy.", "No such backend."):
             listed = self._wire.ask("show backend", deadline).split()
             pools = ", ".join(word for word in listed if word not in ("#", "name"))
-            raise BalancerError(
-                f"{self._url}: there is no backend {pool}; there are: {pools or 'none'}.", effect=Effect.NONE
+            raise NoSuchPool(
+                f"{self._url}: there is no backend {pool}; there are: {pools or 'none'}", effect=Effect.NONE
             )
         if head.startswith(("Permission denied", "Unknown command")):
             raise BalancerError(self._reason(head, f"backend {pool}"), effect=Effect.NONE)
