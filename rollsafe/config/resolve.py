@@ -101,7 +101,7 @@ def _ports(context: Context, path: KeyPath, node: WrittenNode, written: Inventor
         port = node.ports.get(name) or asking.port_of(name, service, product, SCIM_PORT)
         if port is None:
             # Told at the service, once for all nodes: one error has one line.
-            context.problems.error(("services", name), '"port" is missing: there is no preset for it')
+            context.problems.missing(("services", name, "port"), "is missing: there is no preset for it")
         ports[name] = port or 0
     return ports
 
@@ -116,7 +116,7 @@ def _restart(
     unit = way.unit or (None if way.command else product.unit)
     identity = own.identity or (upper.identity if way.command else None)
     if unit is None and way.command is None:
-        context.problems.error((), '"restart" is missing: say how, such as restart: {unit: app.service}')
+        context.problems.missing(("restart",), "is missing: say how, such as restart: {unit: app.service}")
     if way.command and not identity:
         where: KeyPath = (*path, "restart", "command") if way is own else ("restart", "command")
         context.problems.error(where, 'needs "identity": a command that prints another text after a real restart')
