@@ -11,7 +11,7 @@ from rollsafe.cli.app import run_command_line
 from rollsafe.cli.common import Output
 from rollsafe.cli.conduct import Conductor, Options
 from rollsafe.cli.ending import Ending
-from rollsafe.errors import InvalidInput, JournalError
+from rollsafe.errors import InvalidInput, JournalError, Refused
 from tests.reporting.test_report_command import INVENTORY
 
 
@@ -102,6 +102,26 @@ def test_commands_without_a_run_write_none(files: list[str], capsys: pytest.Capt
         raise OSError("broken")
     assert list(Path().glob("r.*")) == []
     capsys.readouterr()
+
+
+def test_a_name_that_was_refused_is_used_again_and_both_attempts_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inventory = Path("inventory.yml")
+    inventory.write_text(INVENTORY.format(database=tmp_path / "rollsafe.db"))
+    for why in ("the gate is closed", "nobody can be asked"):
+        assert Conductor(Options([inventory], run_id="q1")).refuse(Refused(why)) == 10
+    capsys.readouterr()
+    assert run_command_line(["runs", "-o", "json"]) == 0
+    assert [json.loads(line)["run"] for line in capsys.readouterr().out.splitlines()] == ["q1", "q1~1"]
+    for told, why in {"q1": "nobody can be asked", "q1~1": "the gate is closed"}.items():
+        assert run_command_line(["show", told]) == 0
+        assert why in capsys.readouterr().out
+        assert run_command_line(["report", told, "--junit", "r.xml"]) == 0
+        assert why in Path("r.xml").read_text()
+        assert run_command_line(["report", "--verify", told]) == 0
+        capsys.readouterr()
 
 
 def test_a_defect_of_the_engine_is_the_end_of_every_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
