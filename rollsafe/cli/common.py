@@ -81,7 +81,7 @@ RunIdOption = Annotated[
 ]
 EventsOption = Annotated[
     Path | None,
-    typer.Option("--events", metavar="FILE", show_default=False, help="Write the events to FILE too, as JSON Lines."),
+    typer.Option("--events", metavar="FILE", show_default=False, help="Append the events to FILE too, as JSON Lines."),
 ]
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write the report as one HTML file.")

@@ -93,6 +93,7 @@ class Conductor:
         self.assembled: Assembled = assemble(self.cluster, self.clock)
         self.mend = mend_command(self.loaded.paths)
         self._listeners: list[Listener] = []
+        self._events: JsonLines | None = None
         self._closers: list[Callable[[], None]] = []
         self._kept: list[Record] = []
         self._stores: list[Store] = []
@@ -109,6 +110,7 @@ class Conductor:
 
     def begin(self, plan: Plan | None) -> JournalWriter:
         """A new run in the journal. Raises InvalidInput where its name is known, JournalError for a broken store."""
+        self._open_events()  # what can't be written must not use up the run's name
         return self.store().start_run(self.run, self.cluster.name, plan, self.who, self.run_clock.stamp())
 
     def begin_anyhow(self) -> JournalWriter:
@@ -227,14 +229,22 @@ class Conductor:
             self._closers.append(lines.close)
         else:
             listeners.append(self._text_listener())
-        if self.options.events is not None:
-            events = JsonLines.to_file(self.options.events)
+        if (events := self._open_events()) is not None:
             listeners.append(events)
-            self._closers.append(lambda: _close_events(events, self.options.events))
         for listener, close in outside_listeners(self.cluster):
             listeners.append(listener)
             self._closers.append(close)
         return listeners
+
+    def _open_events(self) -> "JsonLines | None":
+        """The file of --events, opened once; None where none is wanted. Raises InvalidInput."""
+        path = self.options.events
+        if self._events is None and path is not None:
+            from rollsafe.reporting.jsonl import JsonLines
+
+            events = self._events = JsonLines.to_file(path)
+            self._closers.append(lambda: _close_events(events, path))
+        return self._events
 
     def _text_listener(self) -> Listener:
         if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
@@ -254,11 +264,11 @@ class Conductor:
     def _finish_outputs(self, log: RunLog, code: int) -> None:
         if self.orders.order is Order.NOW:
             self._leave_in_time(code)
+        now_reported()
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
             from rollsafe.reporting.reports import write_reports
 
-            now_reported()
             paths = options.reports()
             for problem in write_reports(paths, self._kept):
                 tell(f"warning: {problem}")
@@ -275,7 +285,7 @@ class Conductor:
         timer.start()
 
 
-def _close_events(events: "JsonLines", path: Path | None) -> None:
+def _close_events(events: "JsonLines", path: Path) -> None:
     """Close the file of --events, and say whether it is whole: a full disk stops no run."""
     events.close()
     if events.dropped:

@@ -13,12 +13,11 @@ from typing import Any, Self
 import typer
 
 from rollsafe.cli.exits import ExitCode
-from rollsafe.cli.last_reports import last_reports
+from rollsafe.cli.last_reports import ACTING, last_reports
 from rollsafe.cli.stdout import SafeStdout
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
 
-ACTING = frozenset({"run", "resume", "recover", "drain", "ready", "restart"})
 QUOTING = frozenset({"runs", "show", "report", "schema"})  # they print what was: it gets no ending of now
 TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
 
@@ -41,7 +40,7 @@ def now_touching() -> None:
 
 
 def now_reported() -> None:
-    """To be called when a run writes its own reports: the ending has nothing to add to them."""
+    """To be called when a run ends its own reports and events: the ending has nothing to add to them."""
     global _reported  # noqa: PLW0603 - as in now_touching
     _reported = True
 
@@ -97,7 +96,8 @@ class Ending:
         event = self._last_event(code, message, last)
         if not _reported:
             for problem in last_reports(self._arguments, event):
-                tell(f"warning: {problem}")
+                if problem not in message:  # it may be why the command ended
+                    tell(f"warning: {problem}")
         if self._json and last.get("type") != "run.finished":
             self._stdout.end_line()
             self._stdout.write(json.dumps(event) + "\n")

@@ -32,6 +32,7 @@ EXAMPLE_CHARS = 240  # --output json has it whole
 def rehearse(
     inventory: common.InventoryOption = None,
     playbook: common.PlaybookOption = common.DEFAULT_PLAYBOOK,
+    nodes: common.NodesOption = None,
     output: common.OutputOption = Output.TEXT,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Every node, every look, and pairs of faults; it takes long.")
@@ -60,8 +61,9 @@ def rehearse(
     clock = SystemClock()
     began_s = clock.monotonic()
     loaded = load_inventory(find_inventory(inventory))
+    names = common.chosen(loaded.cluster, common.node_names(nodes))
     steps = load_playbook(playbook, loaded.paths[-1].parent).each_node
-    piece = Piece(loaded.cluster, steps, Engine, seed, thorough)
+    piece = Piece(loaded.cluster, steps, Engine, seed, thorough, names)
     with _progress(clock, colour=common.colours(no_color)) as progress:
         report = play(piece, workers=_workers(), progress=progress)
     report.took_s = clock.monotonic() - began_s
@@ -123,6 +125,7 @@ def _show(report: "Report", *, colour: bool) -> None:
 
     console = Console(file=sys.stdout, no_color=not colour, highlight=False, soft_wrap=True)
     console.print(f"Rehearsal of {report.cluster}: {report.points} windows in simulated time, seed {report.seed}")
+    console.print(f"  nodes that each window restarts, in order: {', '.join(report.nodes)}", markup=False)
     console.print(_points(report))
     for line in _sentences(report):
         console.print(line, markup=False)

@@ -56,13 +56,15 @@ def questions(
     if tenants:
         return tenants
     if is_scim(name, service):
-        sentence = '"tenants" or "health" is missing: list the SCIM directories, such as tenants: [{id: zbs848185728}]'
-        context.problems.error(path, sentence)
+        sentence = "is missing, and so is health: list the SCIM directories, such as tenants: [{id: zbs848185728}]"
+        context.problems.missing((*path, "tenants"), sentence)
     elif name == "web" and product.status_json is not None:
         status = Expectation(status=200, json=dict(product.status_json))
         return [Question(name, context_path.rstrip("/") + product.status_path, status)]
     else:
-        context.problems.error(path, '"health" is missing: say what a healthy node answers, such as {path: /status}')
+        context.problems.missing(
+            (*path, "health"), "is missing: say what a healthy node answers, such as {path: /status}"
+        )
     return []
 
 
@@ -97,9 +99,10 @@ def probes(
     for index, probe in enumerate(service.probe or ()):
         here = (*path, index)
         if (probe.url is None) == (probe.base_url is None):
-            context.problems.error(
-                here, '"url" or "base_url" is missing' if probe.url is None else "keep url or base_url"
-            )
+            if probe.url is not None:
+                context.problems.error(here, "keep url or base_url")
+            else:
+                context.problems.missing((*here, "url"), "is missing, and so is base_url: one of them is wanted")
             continue
         if probe.url is not None:
             made += _probe(context, here, name, probe, None, words, scim=is_scim(name, service))
@@ -128,7 +131,8 @@ def _written(context: Context, path: KeyPath, health: Health, scim: bool, words:
     if tcp and health.path is not None:
         context.problems.error((*path, "path"), "is not asked for with expect: tcp: remove one of them")
     if not tcp and health.path is None:
-        context.problems.error(path, '"path" is missing: name what to ask for, such as /status (or write expect: tcp)')
+        told = "is missing: name what to ask for, such as /status (or write expect: tcp)"
+        context.problems.missing((*path, "path"), told)
     if health.path is not None and not health.path.isascii():
         context.problems.error((*path, "path"), "holds letters that no URL has: write them percent-encoded")
     through_node = health.via == "ssh"

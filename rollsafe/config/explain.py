@@ -30,7 +30,7 @@ def explain(error: ValidationError, model: type[BaseModel], problems: Problems) 
         if item["input"] is None and item["type"] != "missing":
             continue  # told already: the key has no value
         if item["type"] == "missing":
-            problems.error(path[:-1], _missing(model, path))
+            problems.missing(path, _missing(model, path))
         elif item["type"] == "extra_forbidden":
             problems.error(path, _unknown(model, path))
         else:
@@ -75,7 +75,7 @@ def _missing(model: type[BaseModel], path: KeyPath) -> str:
     key = str(path[-1])
     field = known_keys(model, path[:-1]).get(key)
     what = f": {field.description}" if field is not None and field.description else ""
-    return f'"{key}" is missing{what}'
+    return f"is missing{what}"
 
 
 def _unknown(model: type[BaseModel], path: KeyPath) -> str:

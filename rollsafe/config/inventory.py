@@ -85,4 +85,4 @@ class Inventory(Part):
         description="folder on each node, on its own disk, for the lock and undo record",
         pattern="^/",
     )
-    state: Text | None = Field(None, description="sqlite:////FILE or postgresql://…; default: in your state folder")
+    state: Text | None = Field(None, description="sqlite:////FILE; default: in your state folder")

@@ -106,7 +106,7 @@ def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problem
     check_fit(more, resolve(Context(more), written))
     # In the map of a broken key only its own error counts: what else shows there may come of the pruning.
     # Which balancer a service names does not.
-    maps = {path[:-1] or path for path in broken}
+    maps = {problems.place(path[:-1])[0] or path for path in broken}
     problems.errors += [
         error
         for error in more.errors

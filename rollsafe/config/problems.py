@@ -51,6 +51,11 @@ class Problems:
         """Remember what is wrong at that key, and what is allowed."""
         self.errors.append(Problem(*self.place(path), sentence))
 
+    def missing(self, path: KeyPath, sentence: str) -> None:
+        """Remember a key that should be there: named in full, on the line of the map that lacks it."""
+        home, place = self.place(path[:-1])
+        self.errors.append(Problem((*home, path[-1]), place, sentence))
+
     def warn(self, path: KeyPath, sentence: str) -> None:
         """Remember what works, but should be known."""
         self.warnings.append(Problem(*self.place(path), sentence))

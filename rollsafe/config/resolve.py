@@ -101,7 +101,7 @@ def _ports(context: Context, path: KeyPath, node: WrittenNode, written: Inventor
         port = node.ports.get(name) or asking.port_of(name, service, product, SCIM_PORT)
         if port is None:
             # Told at the service, once for all nodes: one error has one line.
-            context.problems.error(("services", name), '"port" is missing: there is no preset for it')
+            context.problems.missing(("services", name, "port"), "is missing: there is no preset for it")
         ports[name] = port or 0
     return ports
 
@@ -116,7 +116,7 @@ def _restart(
     unit = way.unit or (None if way.command else product.unit)
     identity = own.identity or (upper.identity if way.command else None)
     if unit is None and way.command is None:
-        context.problems.error((), '"restart" is missing: say how, such as restart: {unit: app.service}')
+        context.problems.missing(("restart",), "is missing: say how, such as restart: {unit: app.service}")
     if way.command and not identity:
         where: KeyPath = (*path, "restart", "command") if way is own else ("restart", "command")
         context.problems.error(where, 'needs "identity": a command that prints another text after a real restart')
@@ -166,16 +166,14 @@ def _state(context: Context, text: str | None) -> str | None:
     """The address of the journal. A relative SQLite path starts at the file that names it."""
     if text is None:
         return None
-    if text.startswith("sqlite:///"):
-        file = context.file(("state",), text.removeprefix("sqlite:///"))
-        return f"sqlite:///{file}"
-    if not text.startswith(("postgresql://", "postgres://")):
-        clean = reaching.without_credentials(text)
-        context.problems.error(
-            ("state",), f'"{clean}" is no store: write sqlite:////path/file.db or postgresql://host/name'
-        )
-    elif ":" in text.partition("://")[2].rpartition("@")[0] or "password=" in text:
-        context.problems.error(("state",), "holds a password: take it out, and keep it in ~/.pgpass or $PGPASSWORD")
+    kind, _, rest = text.partition(":///")
+    if kind == "sqlite" and rest:
+        return f"sqlite:///{context.file(('state',), rest)}"
+    if text.startswith(("postgresql:", "postgres:", "postgresql+")):
+        told = '"postgresql" is not part of this version yet'  # the rest of the address may hold a password
+    else:
+        told = f'"{reaching.without_credentials(text)}" is no store'
+    context.problems.error(("state",), f"{told}: name a file, such as sqlite:////var/lib/rollsafe/rollsafe.db")
     return text
 
 

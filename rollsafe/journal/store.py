@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from rollsafe.errors import InvalidInput, JournalError
+from rollsafe.journal.attempts import attempts_of, is_latest, next_name, stored_name, told_name, touched_nothing
 from rollsafe.journal.chain import canonical, read_record, seal
 from rollsafe.journal.database import Connect, Connection, Database, connect
 from rollsafe.journal.place import store_path
@@ -106,18 +107,19 @@ class Store:
     def start_run(self, run: str, cluster: str, plan: Plan | None, who: Who, started: str) -> RunJournal:
         """Begin a run: its first line is on disk when this returns. `plan` is None for a command by hand.
 
-        Raises InvalidInput where a run of this name is known already.
+        Raises InvalidInput where a run of this name is known already, and did more than look.
         """
-        body = _first_line(run, cluster, plan, who, started)
-        first = seal("", body)
         self._database.check()
+        name = self._free_name(run)
+        body = _first_line(name, cluster, plan, who, started)
+        first = seal("", body)
         with self._database.writing(f"beginning run {run}") as connection:
-            if connection.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone():
-                raise InvalidInput([f"run {run} is known already: give another --run-id, or see `rollsafe show {run}`"])
+            if connection.execute("SELECT 1 FROM runs WHERE run = ?", (name,)).fetchone():
+                raise _known(run)  # another process was quicker
             connection.execute(
-                "INSERT INTO runs (run, cluster, body, hash) VALUES (?, ?, ?, ?)", (run, cluster, body, first)
+                "INSERT INTO runs (run, cluster, body, hash) VALUES (?, ?, ?, ?)", (name, cluster, body, first)
             )
-            key = connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()[0]
+            key = connection.execute("SELECT id FROM runs WHERE run = ?", (name,)).fetchone()[0]
             connection.execute("INSERT INTO heads (run, length, hash) VALUES (?, 0, ?)", (key, first))
         return RunJournal(self._database, run, key, (0, first), 0)
 
@@ -144,19 +146,22 @@ class Store:
         """The names of a cluster's latest runs that have a plan, latest first."""
         question = "SELECT run FROM runs WHERE cluster = ? AND instr(body, '\"plan\":{') > 0"
         with self._database.reading("looking for past runs") as connection:
-            return _texts(connection, question + " ORDER BY id DESC LIMIT ?", (cluster, limit))
+            return _names(connection, question + " ORDER BY id DESC LIMIT ?", (cluster, limit))
 
     def find(self, run_or_prefix: str) -> str:
-        """The name of the run that this is, or begins, or `last`. Raises InvalidInput where none or several fit."""
+        """The name of the run that this is, or begins, or `last`. Raises InvalidInput where none or several fit.
+
+        A name alone means its latest attempt; `NAME~1` is the first.
+        """
         with self._database.reading("looking for a run") as connection:
             if run_or_prefix == LAST:
-                names = _texts(connection, "SELECT run FROM runs ORDER BY id DESC LIMIT 1", ())
+                names = _names(connection, "SELECT run FROM runs ORDER BY id DESC LIMIT 1", ())
             else:
-                names = _texts(connection, "SELECT run FROM runs WHERE run = ?", (run_or_prefix,)) or _texts(
-                    connection,
-                    "SELECT run FROM runs WHERE substr(run, 1, ?) = ? ORDER BY id DESC LIMIT 6",
-                    (len(run_or_prefix), run_or_prefix),
-                )
+                exact = stored_name(connection, run_or_prefix)
+                if _texts(connection, "SELECT run FROM runs WHERE run = ?", (exact,)):
+                    return run_or_prefix
+                question = "SELECT run FROM runs WHERE substr(run, 1, ?) = ? ORDER BY id DESC LIMIT 6"
+                names = list(filter(is_latest, _names(connection, question, (len(run_or_prefix), run_or_prefix))))
         if not names or not run_or_prefix:
             raise InvalidInput([f"no run {run_or_prefix!r} in {self.file}: `rollsafe runs` lists them"])
         if len(names) > 1:
@@ -234,15 +239,24 @@ class Store:
 
     def _rows(self, question: str, values: tuple[Any, ...]) -> list[RunRow]:
         with self._database.reading("listing runs") as connection:
-            names = _texts(connection, question, values)
+            names = _names(connection, question, values)
         return [self.row(name) for name in names]
+
+    def _free_name(self, run: str) -> str:
+        """The name to store a new run under. Raises InvalidInput where one of this name did more than look."""
+        with self._database.reading(f"beginning run {run}") as connection:
+            before = attempts_of(connection, run)
+        if before and not touched_nothing(self.records(run)):
+            raise _known(run)
+        return next_name(run, before)
 
     def _run(self, run: str) -> _Run:
         """The first line of a run, verified. Raises InvalidInput where there is no such run."""
         question = "SELECT r.id, r.run, r.cluster, r.body, r.hash, h.length, h.hash FROM runs r"
         question += " LEFT JOIN heads h ON h.run = r.id WHERE r.run = ?"
         with self._database.reading(f"reading run {run}") as connection:
-            row = connection.execute(question, (run,)).fetchone()
+            stored = stored_name(connection, run)
+            row = connection.execute(question, (stored,)).fetchone()
         if row is None:
             raise InvalidInput([f"no run {run!r} in {self.file}: `rollsafe runs` lists them"])
         key, name, cluster, body, digest, length, last = row
@@ -250,7 +264,7 @@ class Store:
         if not whole or seal("", body) != digest:
             raise damaged(self.file, run, "its first line (who, when, plan) is not what was written")
         fields = json.loads(body)
-        if (fields["run"], fields["cluster"]) != (name, cluster) or name != run:
+        if (fields["run"], fields["cluster"]) != (name, cluster) or name != stored:
             raise damaged(self.file, run, "its first line belongs to another run")
         return _Run(key, fields, digest, (length, last))
 
@@ -289,6 +303,11 @@ class Store:
         return _checked(place, number, body, digest, length, previous)
 
 
+def _known(run: str) -> InvalidInput:
+    told = f"run {run} is known already, and may have touched the cluster: give another --run-id, or see"
+    return InvalidInput([f"{told} `rollsafe show {run}`"])
+
+
 def _first_line(run: str, cluster: str, plan: Plan | None, who: Who, started: str) -> str:
     from rollsafe.journal.codec import plan_digest, plan_to_json
 
@@ -323,6 +342,11 @@ def _ended(row: RunRow, last: Record | None) -> RunRow:
         ended=last.time,
         message=last.message,
     )
+
+
+def _names(connection: Connection, question: str, values: tuple[Any, ...]) -> list[str]:
+    """What people call the runs that the question finds."""
+    return [told_name(connection, stored) for stored in _texts(connection, question, values)]
 
 
 def _texts(connection: Connection, question: str, values: tuple[Any, ...]) -> list[str]:

@@ -63,6 +63,7 @@ class Stage:
     seed: int = 0
     start: datetime = START
     crossroads: Crossroads | None = None
+    nodes: tuple[str, ...] = ()  # that the run restarts; none named is all
 
 
 class _Actors:
@@ -133,7 +134,7 @@ def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
     played.calls, played.records = first.calls, len(first.records)
     if ended is not None:
         played.run_exit, played.message = ended.exit_code, ended.message
-        selected = [node.name for node in actors.stage.cluster.live_nodes]
+        selected = actors.stage.nodes or [node.name for node in actors.stage.cluster.live_nodes]
         played.violations += judge(sim.outside, first, ended, selected=selected)
     played.violations += defects(first.records)
     if played.rejoined:

@@ -20,7 +20,7 @@ from rollsafe.rehearsal.rejoin import Crossroads
 from rollsafe.rehearsal.report import Report
 
 Progress = Callable[[int, int, str], None]  # points done, of how many, what is played now
-MakeExecute = Callable[[Cluster, tuple[PlannedStep, ...]], Execute]
+MakeExecute = Callable[[Cluster, tuple[PlannedStep, ...], tuple[str, ...]], Execute]  # the last: nodes to restart
 FAULTLESS = Point("faultless", "the run without a fault")
 COLLECT_EVERY = 64
 
@@ -31,18 +31,25 @@ class RehearsalBroke(RollsafeError):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is rehearsed."""
+    """What is rehearsed. `nodes`: those that the run restarts, in this order; none named is all."""
 
     cluster: Cluster
     steps: tuple[PlannedStep, ...]
     make_execute: MakeExecute
     seed: int = 0
     thorough: bool = False
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def restarted(self) -> tuple[str, ...]:
+        """The nodes that the run restarts."""
+        return self.nodes or tuple(node.name for node in self.cluster.live_nodes)
 
     def stage(self) -> Stage:
         """The cluster in miniature, with the engine on it."""
         cluster, steps = shorten(self.cluster, self.steps)
-        return Stage(cluster, self.make_execute(cluster, steps), self.seed, opening(cluster), Crossroads())
+        execute = self.make_execute(cluster, steps, self.restarted)
+        return Stage(cluster, execute, self.seed, opening(cluster), Crossroads(), self.restarted)
 
 
 def rehearse(piece: Piece, *, workers: int = 1, progress: Progress = lambda _done, _of, _what: None) -> Report:
@@ -50,7 +57,7 @@ def rehearse(piece: Piece, *, workers: int = 1, progress: Progress = lambda _don
 
     Raises RehearsalBroke where a worker process is gone.
     """
-    report = Report(piece.cluster.name, piece.seed, piece.thorough)
+    report = Report(piece.cluster.name, piece.seed, piece.thorough, piece.restarted)
     progress(0, 0, "faultless")
     player = Player(piece)
     _begin(report, piece.cluster, player.faultless)

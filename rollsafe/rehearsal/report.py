@@ -37,6 +37,7 @@ class Report:
     cluster: str
     seed: int
     thorough: bool
+    nodes: tuple[str, ...] = ()  # that the run restarts
     played: dict[str, int] = field(default_factory=dict)  # kind -> points played
     stood_for: dict[str, int] = field(default_factory=dict)  # kind -> points that they stand for
     least: dict[str, int] = field(default_factory=dict)  # service -> fewest members in service, over all points
@@ -116,6 +117,7 @@ class Report:
             "message": self.message,
             "seed": self.seed,
             "thorough": self.thorough,
+            "nodes": list(self.nodes),
             "points": {kind: {"played": n, "stand_for": self.stood_for[kind]} for kind, n in self.played.items()},
             "rejoined": self.rejoined,
             "least_in_service": dict(self.least),

@@ -7,7 +7,7 @@ from scripts.reference.table import table
 
 _HEAD = """# Events
 
-`-o json` prints one JSON object a line on stdout, and nothing else there; `--events FILE` writes the same lines beside
+`-o json` prints one JSON object a line on stdout, and nothing else there; `--events FILE` appends them to FILE, beside
 the text. Each line is valid JSON whatever happens, SIGTERM included, and the last is `run.finished`, for every outcome.
 Fields and types may be added; they never change their meaning, so a reader must pass over what it does not know.
 `rollsafe schema events` prints this page as JSON Schema.

@@ -112,7 +112,7 @@ ONE_MISTAKE = {
     "bare duration": ("product: jira", "product: jira\npolicy: {soak: 30}", '3: policy.soak: 30 names no unit: write "30s", "30m" or "30ms"'),
     "odd duration": ("product: jira", "product: jira\npolicy: {soak: 5 min}", '3: policy.soak: "5 min" is no duration: write'),
     "empty value": ("product: jira", "product: jira\npolicy: {soak: }", "3: policy.soak: has no value: give one, or remove the line"),
-    "missing host": ("jira2: 10.0.0.12", "jira2: {ssh: {port: 22}}", '5: nodes.jira2: "host" is missing: name or IP address of the machine'),
+    "missing host": ("jira2: 10.0.0.12", "jira2: {ssh: {port: 22}}", "5: nodes.jira2.host: is missing: name or IP address of the machine"),
     "host with a port": ("10.0.0.12", "10.0.0.12:80/x", '5: nodes.jira2.host: "10.0.0.12:80/x" is no host'),
 
     "no such balancer": ("{balancer: lb, pool: jira}", "{balancer: lbb, pool: jira}", '11: services.web.balancer: "lbb" is not among the balancers (lb); did you mean "lb"?'),
@@ -125,7 +125,7 @@ ONE_MISTAKE = {
     "one pool, two services": ("pool: jira", "pool: scim", '11: services.web.pool: the pool "scim" of lb is the service "scim"\'s too'),
     "min_ready of nonsense": ("pool: jira", "pool: jira, min_ready: most", '11: services.web.min_ready: "most" is not known: write "all-others"'),
     "min_ready too high": ("pool: jira", "pool: jira, min_ready: 3", "11: services.web.min_ready: 3 asks for 3 members while one is out, but there are 2 others"),
-    "scim without tenants": (", tenants: [{id: zbs1}]", "", '10: services.scim: "tenants" or "health" is missing'),
+    "scim without tenants": (", tenants: [{id: zbs1}]", "", "10: services.scim.tenants: is missing, and so is health: list the SCIM directories"),
     "unknown service of a node": ("jira2: 10.0.0.12", "jira2: {host: 10.0.0.12, ports: {wbe: 1}}", '5: nodes.jira2.ports.wbe: is no service here (scim or web); did you mean "web"?'),
     "unit and command": ("product: jira", "product: jira\nrestart: {unit: a, command: b, identity: c}", "3: restart.command: unit says it too: keep one of them"),
     "command without proof": ("product: jira", "product: jira\nrestart: {command: b}", '3: restart.command: needs "identity"'),
@@ -133,12 +133,23 @@ ONE_MISTAKE = {
     "unknown day": ("product: jira", 'product: jira\nwindow: {timezone: UTC, open: ["Sta 02:00-03:00"]}', '3: window.open[0]: "Sta 02:00-03:00" names no day'),
     "blackout reversed": ("product: jira", 'product: jira\nwindow: {timezone: UTC, blackouts: ["2026-12-20/2026-12-01"]}', "the earlier day first"),
     "via of nonsense": ("tcp://10.0.0.5:9999\"]", 'tcp://10.0.0.5:9999"], via: lb3', '8: balancers.lb.via: "lb3" is no host to go through: write ssh://[user@]host[:port]'),
-    "probe without url": ("pool: jira", "pool: jira, probe: {interval: 1s}", '11: services.web.probe: "url" or "base_url" is missing'),
+    "probe without url": ("pool: jira", "pool: jira, probe: {interval: 1s}", "11: services.web.probe.url: is missing, and so is base_url"),
+    "probe of nothing": ("pool: jira", "pool: jira, probe: {}", "11: services.web.probe.url: is missing, and so is base_url"),
+    "second of two probes without url": ("pool: jira", "pool: jira, probe: [{url: https://x}, {interval: 1s}]", "11: services.web.probe[1].url: is missing"),
+    "no cluster": ("cluster: jira-prod\n", "", "1: cluster: is missing: the name in claims, journals and reports"),
+    "no pool": (", pool: jira", "", "11: services.web.pool: is missing: "),
+    "endpoint without url": ('["tcp://10.0.0.5:9999"]', "[{timeout: 2s}]", "8: balancers.lb.endpoints[0].url: is missing: the address"),
+    "port without preset": ("web: {", "ssh: {health: {path: /}, ", "11: services.ssh.port: is missing: there is no preset for it"),
+    "health that asks for nothing": ("pool: jira", "pool: jira, health: {status: 200}", "11: services.web.health.path: is missing: name what to ask for"),
+    "health with a misspelt path": ("pool: jira", "pool: jira, health: {pth: /}", '11: services.web.health.pth: is not known here; did you mean "path"?'),
     "probe of another scheme": ("pool: jira", "pool: jira, probe: {url: ftp://x}", '11: services.web.probe.url: "ftp://x" is no address: write https://host/path'),
     "secret in a header": ("pool: jira", "pool: jira, health: {path: /, headers: {Authorization: Bearer x}}", "11: services.web.health.headers.Authorization: holds a secret"),
     "member of one name": ("pool: jira", "pool: jira, member: jira", '11: services.web.member: "jira" names the same member for every node'),
     "unknown literal": ("pool: jira", "pool: jira, drain: {idle: requierd}", '11: services.web.drain.idle: "requierd" is not known; allowed: required or preferred; did you mean "required"?'),
-    "password in state": ("product: jira", "product: jira\nstate: postgresql://me:hunter2@db/x", "3: state: holds a password"),
+    "password in state": ("product: jira", "product: jira\nstate: postgresql://me:hunter2@db/x", '3: state: "postgresql" is not part of this version yet: name a file, such as sqlite:////var/lib/'),
+    "state of later": ("product: jira", "product: jira\nstate: postgresql+psycopg://db/x", '3: state: "postgresql" is not part of this version yet'),
+    "state without a file": ("product: jira", "product: jira\nstate: 'sqlite:///'", '3: state: "sqlite:///" is no store: name a file, such as sqlite:////'),
+    "state of nonsense": ("product: jira", "product: jira\nstate: mysql://me:hunter2@db/x", ' is no store: name a file'),
     "options of haproxy": ("driver: haproxy", "driver: haproxy, options: {a: 1}", "8: balancers.lb.options: the haproxy driver has no options"),
     "jump with a password": ("product: jira", "product: jira\nssh: {jump: 'a:hunter2@b'}", '3: ssh.jump: "a:…@b" is no jump host'),
     "an escape sequence": ("pool: jira", 'pool: jira, "a\\e[2J\\nb": 1', "11: services.web.a\\x1b[2J\\nb: is not known here"),
@@ -155,6 +166,14 @@ def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, mistake: str) -> N
     assert sentence in told[0]
     assert re.match(r"\d+: ", told[0])
     assert "hunter2" not in told[0]
+
+
+def test_all_that_a_product_without_presets_lacks_is_told_by_its_full_name(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, SMALL.replace("product: jira", "product: other")) == [
+        "1: restart: is missing: say how, such as restart: {unit: app.service}",
+        "11: services.web.port: is missing: there is no preset for it",
+        "11: services.web.health: is missing: say what a healthy node answers, such as {path: /status}",
+    ]
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:

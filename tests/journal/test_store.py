@@ -14,6 +14,7 @@ from rollsafe.errors import InvalidInput, JournalError
 from rollsafe.journal.chain import verify_lines
 from rollsafe.journal.place import on_network, store_path
 from rollsafe.journal.store import Store, open_store
+from rollsafe.model.record import Record
 from tests.journal.conftest import STARTED, WHO, plan, record
 
 
@@ -21,6 +22,15 @@ def write(store: Store, run: str = "r1", count: int = 5, cluster: str = "jira-pr
     journal = store.start_run(run, cluster, plan(), WHO, STARTED)
     for seq in range(1, count + 1):
         journal.append(record(seq, run))
+
+
+def attempt(store: Store, *kinds: str, cluster: str = "jira-prod") -> list[Record]:
+    data = {"outcome": "refused", "exit_code": 10}
+    records = [record(seq, "r1", kind, data=data) for seq, kind in enumerate(kinds, start=1)]
+    journal = store.start_run("r1", cluster, plan(), WHO, STARTED)
+    for one in records:
+        journal.append(one)
+    return records
 
 
 def finish(store: Store, run: str, seq: int, outcome: str = "done", code: int = 0) -> None:
@@ -92,6 +102,54 @@ def test_a_run_is_begun_once(store: Store) -> None:
     with pytest.raises(InvalidInput, match="r1 is known already"):
         write(store)
     assert len(list(store.records("r1"))) == 5
+
+
+LOOKED = ("run.started", "gate.checked", "probe.failed", "run.finished")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "again"),
+    [
+        pytest.param(LOOKED, True, id="a gate that said no leaves the name free"),
+        pytest.param(("run.started", "step.waiting", "run.finished"), True, id="so does a wait for another's claim"),
+        pytest.param(("run.started", "claim.made", "run.finished"), False, id="a claim was written to the nodes"),
+        pytest.param(("run.started", "something.new", "run.finished"), False, id="what is not known may be a touch"),
+        pytest.param(("run.started", "gate.checked"), False, id="a run that did not end may still live"),
+        pytest.param((), False, id="nor may one that has said nothing yet be taken for dead"),
+    ],
+)
+def test_a_name_is_free_again_after_a_run_that_only_looked(store: Store, kinds: tuple[str, ...], again: bool) -> None:
+    attempt(store, *kinds)
+    if again:
+        attempt(store, "run.started")
+        assert [r.type for r in store.records("r1")] == ["run.started"]
+    else:
+        with pytest.raises(InvalidInput, match="r1 is known already"):
+            attempt(store, "run.started")
+        assert [r.type for r in store.records("r1")] == list(kinds)
+
+
+def test_each_attempt_of_a_name_stays_as_it_was_written(store: Store, url: str) -> None:
+    write(store, "r0")
+    first, second = attempt(store, *LOOKED), attempt(store, *LOOKED)
+    third = attempt(store, "run.started", "claim.made", cluster="other")
+    assert [row.run for row in store.runs()] == ["r1", "r1~2", "r1~1", "r0"]
+    assert [row.outcome for row in store.runs()] == [None, "refused", "refused", None]
+    for told, wanted in {"r1~1": first, "r1~2": second, "r1~3": third, "r1": third}.items():
+        assert store.find(told) == told
+        assert list(store.records(told)) == wanted
+        assert store.verify(told).ok
+        assert verify_lines(list(store.export(told))) == ""
+        assert store.row(told).run == told
+    assert (store.find("last"), store.find("r1")) == ("r1", "r1")
+    assert store.latest_of("jira-prod", 9) == ["r1~2", "r1~1", "r0"], "a name alone would be the other cluster's"
+    store.close()
+    with open_store(url) as other:
+        other.continue_run("r1").append(record(3))
+    assert [r.seq for r in store.records("r1")] == [1, 2, 3]
+    for unknown in ("r1~4", "r1~0", "r0~2", "~1"):
+        with pytest.raises(InvalidInput, match="no run"):
+            store.find(unknown)
 
 
 def test_going_on_with_a_run(store: Store) -> None:

@@ -11,6 +11,7 @@ from rollsafe.cli.app import run_command_line
 from rollsafe.cli.common import Output
 from rollsafe.cli.conduct import Conductor, Options
 from rollsafe.cli.ending import Ending
+from rollsafe.errors import InvalidInput, JournalError, Refused
 from tests.reporting.test_report_command import INVENTORY
 
 
@@ -41,6 +42,52 @@ def test_what_was_wrong_is_an_error_in_every_report(
     capsys.readouterr()
 
 
+OLD = '{"run": "r1", "seq": 9, "type": "run.finished", "outcome": "done", "exit_code": 0}\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "code"),
+    [
+        pytest.param(["run", "--no-such-option"], None, 2, id="wrong words"),
+        pytest.param(["run", "-i", "missing.yml", "-o", "json"], None, 2, id="no inventory, with JSON on stdout"),
+        pytest.param(["drain", "jira1", "-i", "missing.yml"], None, 2, id="a node by hand"),
+        pytest.param(["run"], JournalError("no journal to be had"), 10, id="no journal"),
+        pytest.param(["recover"], ZeroDivisionError("a defect"), 1, id="a defect"),
+    ],
+)
+def test_the_events_end_with_this_ending_and_not_with_an_earlier_run_s(
+    files: list[str], words: list[str], error: Exception | None, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert files
+    Path("ev").write_text(OLD)
+    asked = [*words, "--events", "ev", "--run-id=r2"]
+    if error is None:
+        assert run_command_line(asked) == code
+    else:
+        with Ending(asked):
+            raise error
+    old, last = Path("ev").read_text().splitlines(keepends=True)
+    told = json.loads(last)
+    assert old == OLD
+    assert (told["type"], told["exit_code"], told["run"]) == ("run.finished", code, "r2")
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_events_that_can_t_be_written_are_told_once_and_use_no_name_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(INVENTORY.format(database=tmp_path / "rollsafe.db"))
+    assert run_command_line(["recover", "--yes", "--events", "no/such/ev", "--run-id", "r1"]) == 2
+    assert capsys.readouterr().err.count("no/such/ev") == 1
+    conductor = Conductor(Options([inventory], events=tmp_path / "no" / "ev", run_id="r1"))
+    with pytest.raises(InvalidInput, match="can't be written"):
+        conductor.begin(None)
+    with conductor.store() as store:
+        assert store.runs() == []
+
+
 def test_a_report_that_can_t_be_written_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,10 +104,31 @@ def test_commands_without_a_run_write_none(files: list[str], capsys: pytest.Capt
     capsys.readouterr()
 
 
+def test_a_name_that_was_refused_is_used_again_and_both_attempts_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inventory = Path("inventory.yml")
+    inventory.write_text(INVENTORY.format(database=tmp_path / "rollsafe.db"))
+    for why in ("the gate is closed", "nobody can be asked"):
+        assert Conductor(Options([inventory], run_id="q1")).refuse(Refused(why)) == 10
+    capsys.readouterr()
+    assert run_command_line(["runs", "-o", "json"]) == 0
+    assert [json.loads(line)["run"] for line in capsys.readouterr().out.splitlines()] == ["q1", "q1~1"]
+    for told, why in {"q1": "nobody can be asked", "q1~1": "the gate is closed"}.items():
+        assert run_command_line(["show", told]) == 0
+        assert why in capsys.readouterr().out
+        assert run_command_line(["report", told, "--junit", "r.xml"]) == 0
+        assert why in Path("r.xml").read_text()
+        assert run_command_line(["report", "--verify", told]) == 0
+        capsys.readouterr()
+
+
 def test_a_defect_of_the_engine_is_the_end_of_every_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inventory, told = tmp_path / "inventory.yml", tmp_path / "r.json"
     inventory.write_text(INVENTORY.format(database=tmp_path / "rollsafe.db"))
-    conductor = Conductor(Options([inventory], Output.JSON, json=told, html=tmp_path / "r.html"))
+    events = tmp_path / "ev"
+    conductor = Conductor(Options([inventory], Output.JSON, json=told, html=tmp_path / "r.html", events=events))
     log = conductor.log(conductor.begin_anyhow())
     raised: list[BaseException] = []
 
@@ -77,6 +145,7 @@ def test_a_defect_of_the_engine_is_the_end_of_every_output(tmp_path: Path, capsy
     thread.start()
     thread.join(20)
     assert len(raised) == 1
+    assert [json.loads(line)["type"] for line in events.read_text().splitlines()] == ["run.finished"]
     assert json.loads(told.read_text())["exit_code"] == 40
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["type"] == "run.finished"
     with conductor.store() as store:

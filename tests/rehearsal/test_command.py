@@ -102,8 +102,28 @@ def test_a_rehearsal_takes_place_in_the_window_whatever_the_hour_is_now(
     assert run_here(inventory, monkeypatch) == 0
 
 
-def run_here(inventory: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.setattr(sys, "argv", ["rollsafe", "rehearse", "-i", str(inventory)])
+def test_the_rehearsed_run_restarts_the_nodes_that_are_named_and_judges_those(
+    inventory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rollsafe.rehearsal.rehearse.programme_of", lambda *_: [])
+    assert run_here(inventory, monkeypatch, "--nodes", "j2", "-o", "json") == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert report["nodes"] == ["j2"]
+    assert report["violations"] == []
+    assert report["faultless"]["message"].startswith("1 of 1 nodes were restarted")
+
+
+@pytest.mark.parametrize("nodes", ["j3", "j1,j3", "j1,j1", ","])
+def test_nodes_that_are_not_there_or_named_twice_are_2(
+    inventory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nodes: str
+) -> None:
+    assert run_here(inventory, monkeypatch, "--nodes", nodes) == 2
+    told = capsys.readouterr().err
+    assert "j1, j2" in told or "--nodes" in told
+
+
+def run_here(inventory: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["rollsafe", "rehearse", "-i", str(inventory), *options])
     return run()
 
 
