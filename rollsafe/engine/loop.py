@@ -1,8 +1,8 @@
 """Observe → decide → act, until the planner says that the run is over. The same loop runs, resumes and recovers."""
 
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rollsafe.engine.act import Actor
 from rollsafe.engine.claim import ClaimKeeper
@@ -58,7 +58,7 @@ class Setting:
     orders: Orders
     mend: str  # the command that puts back what is left out
     budget: Callable[[], Budget] = Budget
-    blocked: frozenset[str] = frozenset()  # nodes whose claim a takeover could not raise
+    blocked: Mapping[str, str] = field(default_factory=dict)  # nodes whose claim a takeover could not raise, and why
     forgotten: frozenset[str] = frozenset()  # what is gone for ever, as the operator says: machines, endpoints
 
 
@@ -76,7 +76,7 @@ class Rollout:
             budget=setting.budget,
         )
         self._actor = Actor(
-            setting.world, setting.plan, setting.clock, setting.log, setting.keeper, blocked=setting.blocked
+            setting.world, setting.plan, setting.clock, setting.log, setting.keeper, blocked=frozenset(setting.blocked)
         )
         self._waited: tuple[str, str, float] = ("", "", float("-inf"))
         self._gates_told: dict[tuple[str, bool], float] = {}
@@ -344,13 +344,14 @@ class Rollout:
     def _with_blocked(self, ending: Ending) -> Ending:
         """Nodes that a takeover could not reach: their claims stay, and their members were not written (30 where one
         of them is out, else 40: nothing is out, but not everything could be asked)."""
-        blocked = sorted(self._s.blocked - self._s.forgotten)
+        blocked = sorted(self._s.blocked.keys() - self._s.forgotten)
         if not blocked:
             return ending
         unknown = [name for name in blocked if name not in self._s.world.claims]
         silent = [name for name in blocked if name in self._s.world.claims]
         told = [no_nodes(unknown)] if unknown else []
-        told += [f"The claim on {', '.join(silent)} could not be reached, and stays."] if silent else []
+        whys = "; ".join(dict.fromkeys(self._s.blocked[name] for name in silent))
+        told += [f"The claim on {', '.join(silent)} could not be taken over, and stays: {whys}."] if silent else []
         text = f"{ending.message} {' '.join(told)} To go on: {self._s.mend}"
         outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
         return _replaced(ending, outcome, code, text)

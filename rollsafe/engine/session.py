@@ -199,7 +199,7 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
-    blocked = frozenset(taken.blocked) | unmatched.strange_nodes(session.world, plan)
+    blocked = {**taken.blocked, **dict.fromkeys(unmatched.strange_nodes(session.world, plan), "")}
     ending = unmatched.tell(session, taken.record, plan, _roll(session, plan, taken.keeper, blocked=blocked))
     left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
     more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
@@ -256,7 +256,7 @@ def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:
 # --- what they share -------------------------------------------------------------------------------------------
 
 
-def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: frozenset[str] = frozenset()) -> Ending:
+def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: Mapping[str, str] | None = None) -> Ending:
     session.traces.keeper = keeper
     session.world.heart.start(keeper.beat, BEAT_EVERY_S)
     try:
@@ -269,7 +269,7 @@ def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: frozenset[
             session.orders,
             session.mend,
             budget=session.budget,
-            blocked=blocked,
+            blocked=blocked or {},
             forgotten=session.forget,
         )
         return Rollout(setting).run()

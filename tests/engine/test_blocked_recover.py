@@ -44,7 +44,7 @@ def test_nothing_is_written_to_a_node_whose_claim_can_not_be_raised_and_recover_
     operator, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n1", times=99))
     assert ended.exit_code == 30
     assert {entry["node"] for entry in ended.left_out} == {"n1"}
-    assert "The claim on n1 could not be reached" in ended.message
+    assert "The claim on n1 could not be taken over" in ended.message
     assert len(sim.outside.acts) == before
     assert operator.calls < 1000, "it asked again and again"
     _, again = recovered(sim, engine)
@@ -56,7 +56,7 @@ def test_an_unreached_node_with_nothing_out_is_unknown_and_not_called_out() -> N
     sim, engine = killed_in_the_restart()
     _, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n3", times=99))
     assert (ended.exit_code, ended.left_out) == (40, ())
-    assert "The claim on n3 could not be reached, and stays" in ended.message
+    assert "The claim on n3 could not be taken over, and stays" in ended.message
     assert sim.as_found()
     _, again = recovered(sim, engine)
     assert again.exit_code == 0

@@ -92,7 +92,7 @@ def test_a_connection_cut_after_the_ten_seconds_blocks_its_node_only() -> None:
     ended = engine("recover", operator, sim.world(operator), "r")
     assert operator.records[-1].type == "run.finished"
     assert (ended.exit_code, ended.left_out) == (40, ())
-    assert "The claim on n3 could not be reached, and stays" in ended.message
+    assert "The claim on n3 could not be taken over, and stays" in ended.message
     assert sim.as_found()
     _, again = recovered(sim, engine)
     assert again.exit_code == 0

@@ -156,8 +156,8 @@ class SshClaimFile:
             raise self._error(error) from error
         if answer.word == "busy":
             raise ClaimError(
-                f"{self._node}: the claim's lock has been held by somebody else for {self._wait:g} s: most likely a "
-                f"restart is under way there",
+                f"{self._node}: the claim's lock has been held by somebody else for {self._wait:g} s: most likely the "
+                f"command of a restart still runs there (`pgrep -af {self._place[1]}.json.lock` shows it)",
                 effect=Effect.NONE,
             )
         if answer.word not in ("ok", "other", "missing", "exists"):
