@@ -22,12 +22,12 @@ lint:
 
 test-quick:
 	@scripts/set-up-venv dev
-	$(BIN)/pytest -q -n 2 --dist load -m "not real and not soak"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not real and not soak"
 
 test: ## all tests, on real HAProxy, Apache, OpenSSH and Chromium
 	@scripts/set-up-venv dev
 	@scripts/set-up-programs
-	$(BIN)/pytest -q -n 3 --dist load -m "not soak"
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not soak"
 
 bench: ## what rollsafe costs, as ratios to a baseline of the same run
 	@scripts/set-up-venv dev

@@ -18,6 +18,7 @@ def killed_while_jira1_restarts(bed: Testbed) -> None:
     run.result()
 
 
+@pytest.mark.soak
 def test_the_partner_of_a_pair_was_taken_out_and_is_gone_for_ever(bed: Testbed) -> None:
     killed_while_jira1_restarts(bed)
     kept, lost = (f"tcp://{balancer.host}:9990" for balancer in bed.scim)

@@ -176,7 +176,7 @@ def test_begun_twice_runs_once(claim: SshClaimFile, restarter: Make, tmp_path: P
 def test_the_lock_is_held_while_the_command_runs(claim: SshClaimFile, restarter: Make) -> None:
     made = restarter("sleep 1.5")
     made.begin(TOKEN)
-    with pytest.raises(ClaimError, match="restart is under way"):
+    with pytest.raises(ClaimError, match="a restart still runs there"):
         claim.swap(TOKEN, RAISED)
     ended(made)
     assert claim.swap(TOKEN, RAISED) is True

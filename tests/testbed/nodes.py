@@ -26,7 +26,7 @@ fi
 if [ -e restart-lies ]; then exit 0; fi
 setsid {python} {program} {folder} </dev/null >>node.log 2>&1 9>&- &
 sleep 0.05
-if [ -e restart-never-ends ]; then sleep 600; fi
+if [ -e restart-never-ends ]; then echo $$ > hanging; sleep 600; fi
 exit 0
 """
 
