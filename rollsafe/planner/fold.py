@@ -92,6 +92,7 @@ def _taken_up(node: NodeState, record: Record) -> NodeState:
         outcome=None,
         drains={},
         failures={},
+        not_made_good={},
         gates_closed_s=None,
         healthy_started_s=None,
         healthy_s=None,
@@ -210,6 +211,7 @@ def _write_done(node: NodeState, record: Record) -> NodeState:
         last_seen={**node.last_seen, member: to},
         in_doubt={m: s for m, s in node.in_doubt.items() if m != member},
         failures={m: f for m, f in node.failures.items() if m != member},
+        not_made_good={m: why for m, why in node.not_made_good.items() if m != member},
         out_s=out_s,
     )
 
@@ -233,7 +235,8 @@ def _write_failed(node: NodeState, record: Record) -> NodeState:
     member = member_of(record.data)
     before = node.failures.get(member)
     failures = Failures((before.count if before else 0) + 1, record.at_s, record.message)
-    node = replace(node, failures={**node.failures, member: failures})
+    whys = {**node.not_made_good, member: record.message}
+    node = replace(node, failures={**node.failures, member: failures}, not_made_good=whys)
     if record.data.get("effect") == "none":
         node = replace(node, in_doubt={m: s for m, s in node.in_doubt.items() if m != member})
     return node

@@ -66,9 +66,9 @@ def _failed_before(state: RunState) -> HaltRun | None:
     """Did a write to a node before fail, and none to that member come through since? What failed there (a right that is
     gone, a balancer that refuses) would fail for the next node as well, with that one drained."""
     for node in state.nodes.values():
-        for member, failures in node.failures.items():
+        for member, why in node.not_made_good.items():
             return HaltRun(
-                f"{member} could not be written to: {failures.reason}",
+                f"{member} could not be written to: {why}",
                 remedy="see to it that the balancer takes writes before the next run",
             )
     return None

@@ -122,7 +122,9 @@ def test_a_lock_that_is_held_is_an_error_that_changed_nothing(
     claim.create(RECORD)
     held_lock()
     start = time.monotonic()
-    with pytest.raises(ClaimError, match=r"jira1: the claim's lock has been held .* a restart still runs there") as caught:
+    with pytest.raises(
+        ClaimError, match=r"jira1: the claim's lock has been held .* a restart still runs there"
+    ) as caught:
         claim.swap(TOKEN, at(1))
     assert time.monotonic() - start < 3
     assert caught.value.effect is Effect.NONE
