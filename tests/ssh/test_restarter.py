@@ -86,7 +86,7 @@ def test_a_restart_is_begun_at_once_and_tells_how_it_ended(claim: SshClaimFile, 
 
 
 def test_a_proven_restart_whose_command_does_not_end_lets_its_lock_go_and_goes_on(
-    claim: SshClaimFile, restarter: Make, tmp_path: Path
+    claim: SshClaimFile, restarter: Make, folder: Path, tmp_path: Path
 ) -> None:
     made = restarter(f"echo $$ >{tmp_path}/pid; exec sleep 30")
     assert made.begin(TOKEN) is True
@@ -98,7 +98,10 @@ def test_a_proven_restart_whose_command_does_not_end_lets_its_lock_go_and_goes_o
     os.kill(pid, 0)
     assert claim.swap(TOKEN, RAISED) is True
     made.let_go()  # once more does no harm
+    assert claim.swap(RAISED.token, None) is True
     os.kill(pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert [path.name for path in folder.iterdir()] == ["prod.jira1.json.lock"]
 
 
 DOES_NOT_END = {

@@ -63,6 +63,7 @@ esac
 # Under the lock: compare, then act. flock -o keeps the lock's file to itself, so what the command starts has no part
 # in it. An order that was held up on its way rests on old readings: the node's own clock tells, which nobody sets.
 # The answer goes out before the command starts; if nobody listens any more (PIPE), the restart goes on.
+# Where its lock was let go, and the claim has ended meanwhile, nobody asks how it ended, and no file is left behind.
 INNER = """
 file=$1 expected=$2 mark=$1.restart-$3
 say() { trap "" PIPE; echo "$1"; trap - PIPE; }
@@ -83,6 +84,7 @@ say begun
 exec >/dev/null
 ( umask "$5"; exec sh -c "$6" >>"$mark.out" 2>&1 </dev/null )
 code=$?
+if [ ! -e "$mark.begun" ]; then exit 0; fi
 echo "$code" >"$mark.new" && mv -f -T "$mark.new" "$mark.status"
 exit 0
 """
