@@ -44,8 +44,8 @@ CLAIM_AND_JOURNAL = (
         "a restart on old readings, where the network or the process stood still on the way",
         "I1, I3",
         E + "act.py",
-        "begin(token, until_s=until_s)",
-        "begin(token, until_s=None)",
+        "self._keeper.tokens[node], prepared.until_s(self._clock.at_s())",
+        "self._keeper.tokens[node], None",
         "tests/search/test_windows.py::test_a_window_that_once_broke_something_does_so_no_more[554768]",
     ),
     Guard(
