@@ -55,7 +55,7 @@ CLAIM_AND_JOURNAL = (
         E + "loop.py",
         "                return self._outwait()\n",
         "                return False\n",
-        "tests/search/test_windows.py::test_a_window_that_once_broke_something_does_so_no_more[543348]",
+        f"{ENGINE}test_the_claim_is_kept_as_long_as_a_write_without_an_answer_may_land",
     ),
     Guard(
         "what others changed is no longer in the claim that is left behind",

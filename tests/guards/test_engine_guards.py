@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
 from rollsafe.engine import session, takeover
-from rollsafe.engine.act import Actor, Prepared
+from rollsafe.engine.act import OUTWAIT_S, Actor, Prepared
 from rollsafe.engine.claim import ClaimKeeper, first_record
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
@@ -22,6 +23,8 @@ from rollsafe.planner.decisions import BeginNode, MemberWrite, WriteMembers
 from rollsafe.planner.readings import Readings
 from rollsafe.ports import World
 from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.play import trace
+from rollsafe.rehearsal.rehearse import FAULTLESS, Piece
 from rollsafe.rehearsal.sample import small_cluster
 from rollsafe.rehearsal.world import SimWorld
 
@@ -98,6 +101,20 @@ def test_what_could_not_be_made_durable_is_not_done(scene: Scene) -> None:
     with pytest.raises(JournalError):
         scene.actor().write(scene.drain())
     assert scene.admin() == {"ready"}
+
+
+def test_the_claim_is_kept_as_long_as_a_write_without_an_answer_may_land(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Actor.write
+
+    def unheard(self: Actor, decision: WriteMembers) -> None:
+        write(self, decision)
+        self.may_land_until_s = self._clock.at_s() + OUTWAIT_S
+
+    monkeypatch.setattr(Actor, "write", unheard)
+    _, operator = trace(Piece(small_cluster(2), EACH_NODE, Engine).stage(), FAULTLESS)
+    written_s = max(record.at_s for record in operator.records if record.type == "write.done")
+    (ended_s,) = (record.at_s for record in operator.records if record.type == "claim.ended")
+    assert ended_s - written_s >= OUTWAIT_S
 
 
 def test_a_write_that_would_be_sent_more_than_ten_seconds_after_the_claims_were_read_is_not_sent(scene: Scene) -> None:
