@@ -120,7 +120,8 @@ def _newest(session: "Session") -> ClaimRecord:
     known = session.traces.met
     assert known is not None
     copies = takeover.read_copies(session.world, tries=1, within_s=LAST_COPIES_WITHIN_S)
-    return max(known, *copies.of(known.token.run).values(), key=lambda r: (r.token.revision, r.token.epoch))
+    there = copies.of(known.token.run).values()  # none, where its run has ended meanwhile
+    return max((known, *there), key=lambda record: (record.token.revision, record.token.epoch))
 
 
 def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, unread: Sequence[str] = ()) -> Ending:

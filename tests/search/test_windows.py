@@ -46,6 +46,7 @@ ONCE_BROKEN = (
     785760,
     812805,
     909523,
+    940114,
 )
 SHARE = 250  # windows that a process plays before it tells
 
