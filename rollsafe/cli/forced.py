@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rollsafe.engine.traces import Traces
-from rollsafe.planner.left_behind import begun, left_behind
+from rollsafe.model.claim import ClaimRecord, FoundMember
+from rollsafe.planner.left_behind import begun, left_behind, silent
 from rollsafe.planner.outcome import AS_TOLD, Ending
 from rollsafe.planner.state import NodeState, RunState
 
@@ -75,8 +76,11 @@ def _left_by_the_dead(state: RunState, traces: Traces, mend: str) -> list[Left]:
     """What the run of a claim that was met had out when the balancers were last read."""
     if traces.met is None or traces.before is None or traces.alive:
         return []
-    entries = {node: entry for node, entry in traces.met.entries.items() if node not in state.nodes}
-    return [{**entry, "mend": mend} for entry in left_behind(entries, traces.before)]
+    return [{**entry, "mend": mend} for entry in left_behind(_not_begun(state, traces.met), traces.before)]
+
+
+def _not_begun(state: RunState, met: ClaimRecord) -> dict[str, tuple[FoundMember, ...]]:
+    return {node: entry for node, entry in met.entries.items() if node not in state.nodes}
 
 
 def _not_back(state: RunState) -> list[str]:
@@ -90,6 +94,8 @@ def _doubts(state: RunState, traces: Traces, out: Sequence[str]) -> list[str]:
     """What could not be read, each as a sentence."""
     doubts = ["the claims on the nodes could not be read"] if traces.reading else []
     doubts += _unseen_of_the_dead(traces, (*out, *state.nodes))
+    if traces.met is not None and traces.before is not None and not traces.alive:
+        doubts += silent(_not_begun(state, traces.met), traces.before)
     for node in state.nodes.values():
         doubts += [f"whether {member} is in {to.value} could not be read" for member, to in node.in_doubt.items()]
     return doubts

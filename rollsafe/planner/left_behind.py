@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rollsafe.model.claim import FoundMember
-from rollsafe.model.reading import AdminState, SeatReading
+from rollsafe.model.reading import AdminState, SeatReading, Unread
 from rollsafe.planner.readings import Readings
 from rollsafe.planner.watch import serves
 
@@ -27,6 +27,13 @@ def left_behind(entries: Entries, now: Readings) -> list[dict[str, str]]:
                 }
             )
     return left
+
+
+def silent(entries: Entries, now: Readings) -> list[str]:
+    """Members that the dead run may have written to, and that can't be read: they may be out as well."""
+    told = [told.member for entry in entries.values() for told in entry if told.wrote]
+    seats = {member: now.member(member) for member in told}
+    return [f"{member}: {seat.reason}" for member, seat in seats.items() if isinstance(seat, Unread)]
 
 
 def begun(entries: Entries, node_in_hand: str | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Member, SeatReading, Unread
 from rollsafe.planner import put_back
-from rollsafe.planner.left_behind import Entries, left_behind
+from rollsafe.planner.left_behind import Entries, left_behind, silent
 from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import serves
@@ -42,7 +42,9 @@ def judge(
             continue  # it is out because somebody said so
         for member in plan.members_of(node.name):
             _judge_member(state, node, member, now, mend, left_out, unread)
-    left_out += [{**entry, "mend": mend} for entry in left_behind(_not_begun(state, entries), now)]
+    not_begun = _not_begun(state, entries)
+    left_out += [{**entry, "mend": mend} for entry in left_behind(not_begun, now)]
+    unread += silent(not_begun, now)
     others = others_of(plan, now, {(d["node"], d["service"], d["endpoint"]) for d in left_out})
     if state.halt is not None and state.halt.lost:
         unread.append(state.halt.reason)

@@ -47,6 +47,9 @@ ONCE_BROKEN = (
     812805,
     909523,
     940114,
+    947285,
+    954314,
+    958869,
 )
 SHARE = 250  # windows that a process plays before it tells
 
