@@ -14,6 +14,10 @@ from datetime import UTC, datetime
 START = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 
 
+class BrokenDown(Exception):
+    """A job on the timeline let an exception out."""
+
+
 class Hand:
     """One thread's turn on the timeline: it runs only while it holds the baton."""
 
@@ -32,9 +36,12 @@ class Hand:
             if self.job is None:
                 return
             assert self.timeline is not None
-            self.job()
-            self.job = None
             timeline, self.timeline = self.timeline, None
+            try:
+                self.job()
+            except BaseException as error:  # noqa: BLE001 - raised to whoever waits; here it would end a thread in silence
+                timeline.break_down(error)
+            self.job = None
             IDLE.append(self)
             timeline.hand_over()
 
@@ -53,6 +60,7 @@ class Timeline:
         self._heap: list[Due] = []
         self._seq = 0
         self._holder = Hand()
+        self._broken: BaseException | None = None  # what a job let out
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         """Have `act` run at `when` (at once where that has passed)."""
@@ -83,13 +91,14 @@ class Timeline:
         self._go_on(me)
 
     def spawn(self, job: Callable[[], None]) -> None:
-        """Have `job` done side by side with everything else, from this moment on. It must let no exception out."""
+        """Have `job` done side by side with everything else, from this moment on. An exception that it lets out is a
+        defect: everybody who waits on this timeline gets it."""
         hand = IDLE.pop() if IDLE else _new_hand()
         hand.job, hand.timeline = job, self
         self._push(self.now, hand)
 
     def together(self, jobs: list[Callable[[], None]]) -> None:
-        """Do several jobs side by side; returns when all have ended. A job must let no exception out."""
+        """Do several jobs side by side; returns when all have ended. Raises BrokenDown where one broke."""
         me = self._holder
         left = len(jobs)
 
@@ -108,6 +117,7 @@ class Timeline:
 
     def close(self) -> None:
         """Nothing more happens; only those who still wait for their turn get it, at once, to see that it is over."""
+        self._broken = None  # it has been told
         while True:
             self._heap = [due for due in self._heap if isinstance(due[2], Hand)]
             if not self._heap:
@@ -116,6 +126,10 @@ class Timeline:
             me = self._holder
             self._push(self._heap[0][0], me)
             self._go_on(me)
+
+    def break_down(self, error: BaseException) -> None:
+        """A job let this out; the first one is told."""
+        self._broken = self._broken or error
 
     def hand_over(self) -> None:
         """This thread has nothing more to do here: let whoever is due next go on."""
@@ -131,6 +145,8 @@ class Timeline:
         if following is not me:
             following.baton.release()
             me.baton.acquire()
+        if self._broken is not None:
+            raise BrokenDown(f"a simulated job broke: {self._broken!r}") from self._broken
 
     def _run_to_next(self) -> Hand:
         """Run what is due up to the next thread's turn, and say whose it is."""

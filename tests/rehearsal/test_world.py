@@ -7,6 +7,7 @@ from rollsafe.model.claim import ClaimRecord, Token, Who
 from rollsafe.model.reading import AdminState, Check, Found, SeatReading
 from rollsafe.model.record import Record
 from rollsafe.ports import World
+from rollsafe.rehearsal.clock import BrokenDown
 from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
 from rollsafe.rehearsal.operator import Operator
 from rollsafe.rehearsal.sample import small_cluster
@@ -330,3 +331,16 @@ def test_several_operators_share_one_timeline_and_a_seed_replays() -> None:
     first = [line for _, line in run_pair(1)]
     assert len(first) == 6
     assert sum(" True" in line for line in first) == 3, "each claim is made once"
+
+
+def test_a_job_that_breaks_is_told_to_all_who_wait_and_hangs_nobody() -> None:
+    sim = SimWorld(small_cluster())
+
+    def breaks() -> None:
+        sim.timeline.pass_time(1.0)
+        raise ValueError("a defect")
+
+    with pytest.raises(BrokenDown, match="a defect"):
+        sim.timeline.together([breaks, lambda: sim.timeline.pass_time(2.0)])
+    sim.close()
+    assert sim.timeline.now < 3.0
