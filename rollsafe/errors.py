@@ -55,6 +55,10 @@ class NoSuchPool(BalancerError):
     """The balancer answered that it has no pool of this name."""
 
 
+class MayOnlyLook(BalancerError):
+    """The balancer answered that it takes no writes from this user or over this socket."""
+
+
 class ShellError(PortError):
     """SSH could not be reached, was refused, or the command failed or did not end in time."""
 

@@ -7,7 +7,7 @@ whether the call can have changed anything.
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from rollsafe.model.claim import ClaimRecord, Token
 from rollsafe.model.reading import (
@@ -36,6 +36,14 @@ class Balancer(Protocol):
 
         `to.restore` holds what a former reading said is needed to go back to exactly that state (empty otherwise).
         """
+
+
+@runtime_checkable
+class MayWrite(Protocol):
+    """A balancer that can be asked, without a write, whether it would take one."""
+
+    def may_write(self) -> bool:
+        """False: it does not tell. Raises MayOnlyLook where it would not, with what to change."""
 
 
 class ClaimFile(Protocol):

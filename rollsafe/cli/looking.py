@@ -6,7 +6,7 @@ Nothing here can write: no journal is opened, no claim is made, and of the ports
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.asked import Asked
@@ -22,20 +22,12 @@ from rollsafe.model.settings import ProbeSettings
 from rollsafe.model.verdict import Verdict
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.readings import PoolKey, Readings
-from rollsafe.ports import Balancer, World
+from rollsafe.ports import Balancer, MayWrite, World
 from rollsafe.reporting.plan_view import Paint
 
 READ_TRIES = 2
 UNPROVEN = "not proven"
 _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "head": "1"}
-
-
-@runtime_checkable
-class MayWrite(Protocol):
-    """A balancer that can be asked, without a write, whether it would take one."""
-
-    def may_write(self) -> bool:
-        """False: it does not tell. Raises BalancerError where it would not, with what to change."""
 
 
 @dataclass(frozen=True, slots=True)

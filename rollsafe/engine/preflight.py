@@ -7,7 +7,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
-from rollsafe.errors import BalancerError, PortError, Refused
+from rollsafe.errors import BalancerError, MayOnlyLook, PortError, Refused
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
 from rollsafe.model.reading import Member, PoolReading, ProbeSample, Unread
@@ -16,7 +16,7 @@ from rollsafe.planner.estimate import Past
 from rollsafe.planner.expand import find_members, fine_nodes, make_plan, pools_of
 from rollsafe.planner.readings import Budget, PoolKey, Readings
 from rollsafe.planner.state import RunState
-from rollsafe.ports import Probe, World
+from rollsafe.ports import Balancer, MayWrite, Probe, World
 
 READ_TRIES = 3
 READ_WITHIN_S = 6.0
@@ -137,8 +137,17 @@ def check(world: World, plan: Plan, now: Readings, log: RunLog, clock: RunClock)
 
 
 def reach(world: World, plan: Plan, log: RunLog) -> None:
-    """Every live node over SSH: each of them gets a claim. Raises Refused naming all that can't be reached."""
-    answers = world.gather({("reach", node): _reacher(world, node) for node in plan.all_nodes}, REACH_WITHIN_S)
+    """Every live node over SSH: each of them gets a claim; and every balancer must take writes, as far as it tells.
+    Raises Refused naming all that can't be reached, or that may only be looked at."""
+    questions = {("reach", node): _reacher(world, node) for node in plan.all_nodes}
+    rights = {("admin", key): _admin(balancer) for key, balancer in world.balancers.items()}
+    answers = world.gather({**questions, **rights}, REACH_WITHIN_S)
+    shut = {key[1]: text for key in rights if (text := answers.get(key))}
+    for (balancer, url), text in shut.items():
+        words = {"gate": "admin", "allowed": False, "reason": text, "remedy": ""}
+        log.write("gate.checked", text, balancer=balancer, endpoint=url, data=words)
+    if shut:
+        raise Refused(f"nothing was touched: {'; '.join(shut.values())}")
     late = f"no answer over SSH within {REACH_WITHIN_S:g} s"
     problems = {n: p for n in plan.all_nodes if (p := answers.get(("reach", n), late))}
     for node, problem in problems.items():
@@ -162,6 +171,22 @@ def _reacher(world: World, node: str) -> Callable[[], str]:
                 world.rights[node]()
         except PortError as error:
             return str(error)
+        return ""
+
+    return ask
+
+
+def _admin(balancer: Balancer) -> Callable[[], str]:
+    """What forbids writes there; a balancer that can't tell, or does not answer now, forbids none."""
+
+    def ask() -> str:
+        try:
+            if isinstance(balancer, MayWrite):
+                balancer.may_write()
+        except MayOnlyLook as error:
+            return str(error)
+        except BalancerError:
+            pass  # it was read a moment ago; whether it can be written to is seen at the first write
         return ""
 
     return ask

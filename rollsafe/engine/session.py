@@ -22,6 +22,7 @@ from rollsafe.planner.fold import found_data
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
 from rollsafe.planner.state import Restart
+from rollsafe.planner.watch import unfit
 from rollsafe.ports import World
 
 Fits = Callable[[Plan, Readings], None]
@@ -87,6 +88,8 @@ def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
     standing = look_for_claims(session, now)
     if standing is not None:
         return standing
+    if not unfit(plan, now, node):
+        return Ending("done", 0, f"{node} was in service already, healthy and up everywhere: nothing was written")
     preflight.reach(session.world, plan, session.log)
     keeper = claim(session, now)
     if isinstance(keeper, Ending):

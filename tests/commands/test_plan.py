@@ -155,12 +155,16 @@ def test_a_socket_that_may_only_look_is_10(looked: Looked) -> None:
     web.reload()
     try:
         result = looked.bed.rollsafe("plan")
+        run = looked.bed.rollsafe("run", "--yes")
     finally:
         web.config.write_text(text)
         web.reload()
     assert result.exit == 10, result.text
     assert noes(shown(result)) == {"admin"}
     assert "level admin" in shown(result)["message"]
+    assert run.exit == 10, run.text
+    assert "level admin" in run.text
+    assert "nothing was touched" in run.text
 
 
 def test_a_right_that_lacks_is_10(looked: Looked) -> None:

@@ -87,6 +87,13 @@ def test_by_hand_drain_restart_ready(bed: Testbed) -> None:
     assert bed.failed_requests() == []
 
 
+def test_ready_of_a_node_in_service_says_so_and_writes_nothing(bed: Testbed) -> None:
+    ready = bed.watched("ready", "jira2")
+    assert ready.exit == 0, ready.text
+    assert "was in service already" in ready.text
+    nothing_touched(bed)
+
+
 def test_restart_by_hand_of_a_node_in_service_is_refused(bed: Testbed) -> None:
     refused = bed.watched("restart", "jira2")
     assert refused.exit == 10, refused.text

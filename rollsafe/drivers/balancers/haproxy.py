@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rollsafe.drivers.balancers.deadline import Deadline
 from rollsafe.drivers.balancers.haproxy_parse import pool_reading, read_tables
 from rollsafe.drivers.balancers.haproxy_wire import Wire
-from rollsafe.errors import BalancerError, Effect, InvalidInput, NoSuchPool
+from rollsafe.errors import BalancerError, Effect, InvalidInput, MayOnlyLook, NoSuchPool
 from rollsafe.model.reading import Found, PoolReading
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
 from rollsafe.ports import Balancer
@@ -66,11 +66,11 @@ class HaproxyBalancer:
     def may_write(self) -> bool:
         """May this socket set admin states, as far as it tells? False: it does not tell. Changes nothing.
 
-        Raises BalancerError where it says that it may only look. Source: management.txt, section 9.3, `show cli level`.
+        Raises MayOnlyLook where it says so. Source: management.txt, section 9.3, `show cli level`.
         """
         answer = self._wire.ask("show cli level", self._wire.deadline()).strip()
         if answer in ("user", "operator"):
-            raise BalancerError(
+            raise MayOnlyLook(
                 f"{self._url}: this socket may only look (its level is {answer}): give its `stats socket` line "
                 "`level admin`.",
                 effect=Effect.NONE,
