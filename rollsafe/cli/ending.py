@@ -19,6 +19,7 @@ from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
 
 QUOTING = frozenset({"runs", "show", "report", "schema"})  # they print what was: it gets no ending of now
+MENDING = frozenset({"resume", "recover"})  # they are asked for where another run may have left a node out
 TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
 
 _touched = False
@@ -86,8 +87,8 @@ class Ending:
 
     def _failed(self, error: BaseException) -> None:
         code, message = judge(error, touched=_touched)
-        if isinstance(error, KeyboardInterrupt) and code is ExitCode.REFUSED and set(self._arguments[:1]) & ACTING:
-            code = ExitCode.STOPPED  # a signal; nobody refused
+        if isinstance(error, KeyboardInterrupt) and code is ExitCode.REFUSED:
+            code, message = interrupted(self._arguments, message)
         if not is_expected(error):
             message += self._keep_traceback(error)
         tell(message)
@@ -161,6 +162,14 @@ def judge(error: BaseException, *, touched: bool) -> tuple[ExitCode, str]:
     if isinstance(error, InvalidInput | Refused | JournalError):
         return ExitCode.INVALID if isinstance(error, InvalidInput) else ExitCode.REFUSED, text
     return ExitCode.DEFECT, f"A defect of rollsafe ended this command before its first write: {text}."
+
+
+def interrupted(arguments: Sequence[str], message: str) -> tuple[ExitCode, str]:
+    """The exit code and the sentence for a signal before anything was begun; nobody refused."""
+    command = set(arguments[:1])
+    if command & MENDING:
+        return ExitCode.UNKNOWN, f"{message} What an interrupted run left out was not read: rollsafe recover"
+    return (ExitCode.STOPPED if command & ACTING else ExitCode.REFUSED), message
 
 
 def is_expected(error: BaseException) -> bool:

@@ -172,11 +172,22 @@ def test_validate_prints_what_every_line_of_json_has_and_knows_the_nodes(tmp_pat
     assert (shown.returncode, shown.stderr) == (2, "there is no node c in the inventory; there are: a, b\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_before_the_run_began_is_told_as_every_ending_is(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "number", "code", "said"),
+    [
+        ("run", signal.SIGINT, 20, ""),
+        ("run", signal.SIGTERM, 20, ""),
+        ("run", signal.SIGHUP, 20, ""),
+        ("resume", signal.SIGTERM, 40, " What an interrupted run left out was not read: rollsafe recover"),
+        ("recover", signal.SIGINT, 40, " What an interrupted run left out was not read: rollsafe recover"),
+    ],
+)
+def test_a_signal_before_anything_began_is_told_as_every_ending_is(
+    command: str, number: signal.Signals, code: int, said: str, tmp_path: Path
+) -> None:
     asked, events = tmp_path / "asked", tmp_path / "events.jsonl"
     (tmp_path / "inventory.yml").write_text(SLOW_SECRET.format(asked=asked))
-    words = ["run", "--yes", "-o", "json", "--events", str(events), "--markdown", "r.md"]
+    words = [command, "--yes", "-o", "json", "--events", str(events), "--markdown", "r.md"]
     run = subprocess.Popen([sys.executable, "-m", "rollsafe", *words], cwd=tmp_path, text=True, stdout=subprocess.PIPE)
     for _ in range(300):  # its secret is asked for after the inventory was read, and long before a run could begin
         if asked.exists():
@@ -185,8 +196,8 @@ def test_a_signal_before_the_run_began_is_told_as_every_ending_is(number: signal
     run.send_signal(number)
     shown, _ = run.communicate(timeout=15)
     last = json.loads(shown.splitlines()[-1])
-    assert (run.returncode, last["type"], last["exit_code"]) == (20, "run.finished", 20)
-    assert last["message"] == "Interrupted. Nothing was touched."
+    assert (run.returncode, last["type"], last["exit_code"]) == (code, "run.finished", code)
+    assert last["message"] == f"Interrupted. Nothing was touched.{said}"
     assert (tmp_path / "r.md").exists()
 
 
