@@ -60,7 +60,7 @@ def assemble(cluster: Cluster, clock: SystemClock, reach: Reach | None = None) -
         watch=watch,
         clock=clock,
         gather=SideBySide(),
-        heart=ThreadHeart(),
+        heart=ThreadHeart(clock.monotonic),
         rights={n.name: _rights(reach.restarters[n.name], reach.claims[n.name]) for n in cluster.live_nodes},
     )
     return Assembled(

@@ -31,7 +31,7 @@ from rollsafe.reporting.status_view import (
 WITHIN_S = 15.0  # an SSH connection is given 10 s by default
 WATCH_WITHIN_S = 4.0  # while watching, what is slower comes with a later look
 EVERY_S = 2.0
-BEAT_S = 6.0  # a live run raises its beat every 5 s
+BEAT_S = 7.0  # a live run raises its beat every 5 s, and a slow node takes it a second or two later
 BEAT_LOOK_S = 1.0
 STILL_S = 15.0  # while watching: as long as recover watches a beat before it takes over
 

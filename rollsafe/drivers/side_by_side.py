@@ -1,5 +1,6 @@
 """Questions side by side, on daemon threads: one that hangs stalls no other, and can't keep the process alive."""
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -11,6 +12,9 @@ from rollsafe.ports import Gather, Heart
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 MOST_THREADS = 128
+LEAST_PAUSE_S = 0.5  # between two beats, where one took longer than the rhythm
+
+_log = logging.getLogger(__name__)
 
 Job = tuple[Future[Any], Callable[[], Any]]
 
@@ -34,14 +38,10 @@ class SideBySide:
                 for key, ask in questions.items()
             }
         wait(asked.values(), timeout=within_s)
-        answers: dict[K, T] = {}
+        done = {key: future for key, future in asked.items() if future.done()}
         with self._lock:
-            for key, future in asked.items():
-                if future.done():
-                    answers[key] = future.result()
-                else:
-                    self._pending[key] = future
-        return answers
+            self._pending |= {key: future for key, future in asked.items() if key not in done}
+        return {key: future.result() for key, future in done.items()}
 
     def _submit(self, ask: Callable[[], T]) -> Future[Any]:
         future: Future[Any] = Future()
@@ -70,9 +70,10 @@ class SideBySide:
 
 
 class ThreadHeart:
-    """Implements ports.Heart: the beat on a daemon thread of its own."""
+    """Implements ports.Heart: the beat on a daemon thread of its own, in a rhythm that a slow beat does not stretch."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -89,8 +90,13 @@ class ThreadHeart:
             self._thread.join(1.0)
 
     def _work(self, beat: Callable[[], None], every_s: float) -> None:
-        while not self._stopping.wait(every_s):
-            beat()
+        due_s = self._monotonic() + every_s
+        while not self._stopping.wait(max(0.0, due_s - self._monotonic())):
+            try:
+                beat()
+            except Exception:  # noqa: BLE001 - a heart that stands still calls the run dead, and others take it over
+                _log.exception("a beat was lost")
+            due_s = max(due_s + every_s, self._monotonic() + LEAST_PAUSE_S)
 
 
 _conforms: tuple[type[Gather], type[Heart]] = (SideBySide, ThreadHeart)

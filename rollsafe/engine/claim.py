@@ -94,8 +94,10 @@ class ClaimKeeper:
             if self._created(node):
                 self._keep({node: Seen(ClaimView(Ours.OURS), asked_s)})
                 return None
-            del self.tokens[node]
             there = file.read()
+            if there is not None and there.token == self.record.token:
+                return None  # our own: its answer was lost, and it showed only now
+            del self.tokens[node]
             if there is None:
                 continue
             if not there.done:
@@ -165,12 +167,20 @@ class ClaimKeeper:
         return problems
 
     def _remove(self, node: str) -> None:
+        """Raises ClaimError where the copy may still be there."""
         file = self._world.claims[node]
-        if file.swap(self.tokens[node], None):
-            return
-        there = file.read()  # a change whose answer was lost gave it another revision
-        if there is not None and self._is_ours(there.token):
-            file.swap(there.token, None)
+        for _ in range(2):
+            try:
+                if file.swap(self.tokens[node], None):
+                    return
+            except ClaimError as error:
+                if error.effect is Effect.NONE:
+                    raise
+            there = file.read()  # the answer was lost, or that of an earlier change, which gave it another revision
+            if there is None or not self._is_ours(there.token):
+                return
+            self.tokens[node] = there.token
+        raise ClaimError("it is there still after two tries to remove it")
 
     # --- changing ----------------------------------------------------------------------------------------------
 

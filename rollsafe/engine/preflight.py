@@ -43,13 +43,14 @@ def read_pools(
     """Every pool on every endpoint, side by side; what did not answer is asked again, a few times."""
     keys = list(pools_of(cluster))
     pools: dict[PoolKey, PoolReading | Unread] = {}
+    call = object()  # an answer to an earlier call tells of an earlier moment
     for _ in range(tries):
         silent = [k for k in keys if not isinstance(pools.get(k), PoolReading)]
         if not silent:
             break
-        answers = world.gather({("read", k): _reader(world, k) for k in silent}, within_s)
+        answers = world.gather({("read", call, k): _reader(world, k) for k in silent}, within_s)
         for key in silent:
-            pools[key] = answers.get(("read", key), Unread(f"no answer within {within_s:g} s"))
+            pools[key] = answers.get(("read", call, key), Unread(f"no answer within {within_s:g} s"))
     return pools
 
 

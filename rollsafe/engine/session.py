@@ -121,6 +121,8 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     why = _recovered_since(session, copies, run_id) or met.unknown_here(session, copies.highest(run_id))
     if why:
         return met.dead(session, copies.highest(run_id), why)
+    text = f"{session.who.who} takes over the claim of run {run_id}"
+    session.log.write("claim.raising", text, data={"holder": session.holder})  # else a later resume thinks it another's
     taken = _taken(session, copies, run_id, "resume", take_over=take_over)
     if taken.blocked:
         why = f"resume needs every node's claim: {_told(taken.blocked)}"
@@ -134,7 +136,9 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
 
 def _recovered_since(session: Session, copies: takeover.Copies, run_id: str) -> str:
     """Who took the claim over since may have written what this journal does not know of: then it is no guide."""
-    if max(copy.token.epoch for copy in copies.of(run_id).values()) <= session.log.state.epoch:
+    known = session.log.state
+    tokens = [copy.token for copy in copies.of(run_id).values()]
+    if all(token.epoch <= known.epoch or token.holder in known.raised_by for token in tokens):
         return ""
     who = copies.highest(run_id).who
     return (

@@ -102,6 +102,10 @@ EVENTS: dict[str, Event] = {
             "blocked": Field("map", "of a takeover: node: why its claim could not be raised"),
         },
     ),
+    "claim.raising": Event(
+        "`resume` is about to raise the claim's epoch on every node. It may fail at that; then nothing else was done.",
+        {"holder": Field("text", "who holds each copy that is raised", always=True)},
+    ),
     "claim.changed": Event("The claim says something new on every node: which node is in hand, or that it stays."),
     "claim.ended": Event("The claim was removed from every node."),
     "node.started": Event(

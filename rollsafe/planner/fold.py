@@ -62,6 +62,10 @@ def _claim_made(state: RunState, record: Record) -> RunState:
     return replace(state, fine_at_start=frozenset(record.data.get("fine", ())))
 
 
+def _claim_raising(state: RunState, record: Record) -> RunState:
+    return replace(state, raised_by=state.raised_by | {record.data["holder"]})
+
+
 def _run_resumed(state: RunState, record: Record) -> RunState:
     """Another process goes on: every wait begins anew, and what was drained is drained again.
 
@@ -282,6 +286,7 @@ _ON_RUN: Mapping[str, Callable[[RunState, Record], RunState]] = {
     "run.started": _run_started,
     "run.resumed": _run_resumed,
     "claim.made": _claim_made,
+    "claim.raising": _claim_raising,
     "gate.checked": _gate_checked,
     "node.started": _node_started,
     "node.finished": _node_finished,

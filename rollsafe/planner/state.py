@@ -107,7 +107,8 @@ class RunState:
     claim_stuck: str = ""  # why
     fine_at_start: frozenset[str] = frozenset()  # nodes that were in, up and healthy when the run began
     finished: bool = False
-    epoch: int = 1  # of the claim that this journal knows of; a higher one on the nodes is another's doing
+    epoch: int = 1  # of the claim that this journal knows of
+    raised_by: frozenset[str] = frozenset()  # holders that raised it since, as this journal knows; others are strangers
 
     @property
     def hand(self) -> NodeState | None:

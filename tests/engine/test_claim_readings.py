@@ -65,7 +65,8 @@ class Scene:
         monkeypatch.setattr(claims, "READ_WITHIN_S", 0.8)
         system = SystemClock()
         self.disks = {"n1": NodeDisk(), "n2": NodeDisk()}
-        self.world = world = World({}, self.disks, {}, {}, (), NoProbes(), system, SideBySide(), ThreadHeart())
+        heart = ThreadHeart(system.monotonic)
+        self.world = world = World({}, self.disks, {}, {}, (), NoProbes(), system, SideBySide(), heart)
         self.clock = RunClock(system)
         who = Who("night", "host", 1, "2026-11-24T02:00:00Z")
         self.keeper = ClaimKeeper(world, self.clock, first_record("c", "run-1", "holder", who))

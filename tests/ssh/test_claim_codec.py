@@ -1,6 +1,7 @@
 """A claim as text: what goes in comes out, and nothing else comes in."""
 
 import json
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ RECORDS = st.builds(
     node_in_hand=st.none() | TEXT,
     doing=TEXT,
     done=st.booleans(),
+    released=st.booleans(),
     entries=st.dictionaries(TEXT, st.lists(MEMBERS, max_size=2).map(tuple), max_size=3),
 )
 RECORD = ClaimRecord("jira-prod", Token("r1", 1, "h1", 3), 7, Who("ana", "laptop", 42, "2026-11-23T02:00:00Z"))
@@ -41,6 +43,12 @@ def test_what_is_written_is_read(record: ClaimRecord) -> None:
     assert data.split(b"\n")[0].decode() == first_line(record.token)
     assert json.loads(data)["run"] == record.token.run
     assert data.isascii()
+
+
+def test_no_field_of_a_claim_is_forgotten() -> None:
+    with_defaults = encode(RECORD)
+    assert {field.name for field in fields(ClaimRecord)} - {"token"} <= set(json.loads(with_defaults))
+    assert decode(changed(released=...)) == RECORD, "an older rollsafe did not write it"
 
 
 def changed(**keys: object) -> bytes:
@@ -68,6 +76,7 @@ def changed(**keys: object) -> bytes:
         (changed(beat=True), "beat is no count"),
         (changed(beat=-1), "beat is no count"),
         (changed(done=0), "done is neither"),
+        (changed(released=None), "released is neither"),
         (changed(who=[]), "who is no object"),
         (changed(entries={"a": [{"member": {}, "found": {}, "wrote": []}]}), "lacks"),
         (changed(run="r2"), "twice|first line"),

@@ -40,6 +40,7 @@ def encode(record: ClaimRecord) -> bytes:
         "cluster": record.cluster,
         "beat": record.beat,
         "done": record.done,
+        "released": record.released,
         "who": {name: getattr(record.who, name) for name in Who.__slots__},
         "node_in_hand": record.node_in_hand,
         "doing": record.doing,
@@ -68,15 +69,15 @@ def decode(data: bytes) -> ClaimRecord:
         _off(
             f"it has version {found.get('version')!r}, and this rollsafe knows {VERSION}: use the rollsafe that made it"
         )
-    record = _record(found)
+    record = _record({"released": False} | found)  # an older rollsafe did not write it
     if data.split(b"\n", 1)[0] != first_line(record.token).encode():
         _off("its first line is not the one of its token")
     return record
 
 
 def _record(found: dict[str, Any]) -> ClaimRecord:
-    names = ("run", "epoch", "holder", "revision", "version", "cluster", "beat", "done", "who", "node_in_hand")
-    _exact(found, (*names, "doing", "entries"), "the claim")
+    names = ("run", "epoch", "holder", "revision", "version", "cluster", "beat", "done", "released", "who")
+    _exact(found, (*names, "node_in_hand", "doing", "entries"), "the claim")
     node_in_hand = found["node_in_hand"]
     return ClaimRecord(
         cluster=_text(found, "cluster"),
@@ -86,6 +87,7 @@ def _record(found: dict[str, Any]) -> ClaimRecord:
         node_in_hand=None if node_in_hand is None else _text(found, "node_in_hand"),
         doing=_text(found, "doing"),
         done=_flag(found, "done"),
+        released=_flag(found, "released"),
         entries={
             node: tuple(_read_member(one) for one in _list(members, f"the entry of {node}"))
             for node, members in _object(found["entries"], "entries").items()
