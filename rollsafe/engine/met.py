@@ -106,8 +106,8 @@ def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | N
 def stopped(session: "Session") -> Ending:
     """A signal ended the wait at another's claim. What that run left out is named, though it may live: nobody mends a
     node that nobody was told of, and `recover` looks for itself."""
-    record, alive = _newest(session), session.traces.alive
-    why = f"asked to stop before anything was done; {takeover.describe(record, alive=alive)}"
+    record, alive = newest(session), session.traces.alive
+    why = f"asked to stop before anything was put back; {takeover.describe(record, alive=alive)}"
     if alive:
         look = in_place_of_recover(session.mend, "status")
         return Ending("stopped", 20, f"nothing was touched: {why}. To look: {look}")
@@ -115,7 +115,7 @@ def stopped(session: "Session") -> Ending:
     return out_of_a_dead_run(record, now, why, session.mend, _unread(record, now, silent))
 
 
-def _newest(session: "Session") -> ClaimRecord:
+def newest(session: "Session") -> ClaimRecord:
     """The met claim as it is now: while it was watched, the run may have begun another node, and died of it."""
     known = session.traces.met
     assert known is not None

@@ -307,6 +307,8 @@ def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
         ending = body()
     except Refused as error:
         ending = Ending("refused", 10, str(error))
+    except takeover.NotTaken as error:
+        ending = met.dead(session, met.newest(session), str(error), session.traces.before)
     except takeover.AskedToStop:
         ending = met.stopped(session)
     finally:

@@ -25,6 +25,10 @@ class AskedToStop(Exception):
     """A signal ended a wait at another run's claim, which is as it was found, or raised and not used."""
 
 
+class NotTaken(Exception):
+    """No copy of a dead run's claim could be made ours: what that run left out stays as it is."""
+
+
 def never() -> bool:
     """For a wait that nobody ends."""
     return False
@@ -183,8 +187,8 @@ def take_over(
     """Raise the run's claim on every node that is reached, outwait its holder's last writes, and make it ours.
 
     `also` are other dead runs that began no node: their claims stand in the way, and become this run's. A copy that
-    shows only later is raised, too, and outwaited. Raises Refused where another takes over at the same time, and
-    AskedToStop: a raised claim that nobody uses is taken over like any other.
+    shows only later is raised, too, and outwaited. Raises Refused where another takes over at the same time, NotTaken
+    where no copy can be had, and AskedToStop: a raised claim that nobody uses is taken over like any other.
     """
     _go_on(asked)
     epoch = max(c.token.epoch for c in copies.of(run).values()) + 1
@@ -197,13 +201,17 @@ def take_over(
         raised |= {node: done for node, done in fresh.items() if isinstance(done, ClaimRecord)}
         blocked |= {node: reason for node, reason in fresh.items() if isinstance(reason, str)}
         if not any(copy.token.run == run for copy in raised.values()):
-            raise Refused(f"no copy of the claim of run {run} could be raised: {blocked}")
+            raise NotTaken(f"no copy of the claim of run {run} could be taken over: {_told(blocked)}")
         if not any(isinstance(done, ClaimRecord) for done in fresh.values()):
             break
         _outwait(clock, asked)
         copies = read_copies(world)
         blocked = dict(copies.unread)
     return _write_anew(world, clock, Token(run, epoch, holder, 0), who, raised, copies, blocked)
+
+
+def _told(blocked: Mapping[str, str]) -> str:
+    return "; ".join(f"{node}: {why}" for node, why in blocked.items())
 
 
 def _outwait(clock: RunClock, asked: Asked = never) -> None:
@@ -279,7 +287,7 @@ def _write_anew(
             raise Refused(f"another took over while we waited: the claim on {node} has changed; look with status")
     ours = {n: r for n, r in again.of(token.run).items() if n in raised and n not in blocked}
     if not ours:
-        raise Refused(f"no raised copy of the claim of run {token.run} can be read any more: {blocked}")
+        raise NotTaken(f"no copy of the claim of run {token.run} can be read any more: {_told(blocked)}")
     best = max(ours.values(), key=lambda r: r.token.revision)
     keeper = ClaimKeeper(
         world, clock, replace(best, token=replace(best.token, epoch=token.epoch, holder=token.holder), who=who)
@@ -287,7 +295,7 @@ def _write_anew(
     keeper.tokens = {node: copy.token for node, copy in ours.items()}
     blocked |= keeper.change_where_reached(released=False, done=False)
     if not keeper.tokens:
-        raise Refused(f"no raised copy of the claim of run {token.run} could be written anew: {blocked}")
+        raise NotTaken(f"no copy of the claim of run {token.run} could be written anew: {_told(blocked)}")
     _make_missing(world, keeper, again, raised, blocked)
     return Taken(keeper, best, blocked)
 

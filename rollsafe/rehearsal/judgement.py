@@ -53,7 +53,8 @@ def judge(
         lies.append("exit 30, but left_out is empty")
     if code in (0, 10, 20) and ended.left_out:
         lies.append(f"exit {code}, but left_out names {ended.left_out[0].get('node')}")
-    if (mode == "run" or code != 10) and "could not be removed again" not in ended.message:
+    stays = ("could not be removed again", "Its claim stays. To clear it:")  # said, with the command that clears it
+    if (mode == "run" or code != 10) and not any(words in ended.message for words in stays):
         late = [seat for _, seat in outside.late]  # for what came late, who woke names the command: no claim can
         kept = any(all(seat is not it for it in late) for seat in ours)
         lies += _claims(outside, operator, code, kept or bool(dead))

@@ -77,3 +77,16 @@ def test_a_machine_that_is_forgotten_holds_up_nobody_any_more_and_is_named() -> 
     _, again = recovered(sim, engine)  # it came back all the same, and its claim still tells how it was found
     assert again.exit_code == 0
     assert sim.as_found()
+
+
+def test_where_no_claim_can_be_taken_over_what_the_dead_run_left_out_is_named() -> None:
+    sim, engine = killed_in_the_restart()
+    before = len(sim.outside.acts)
+    _, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap", times=999))
+    assert ended.exit_code == 30
+    assert {entry["node"] for entry in ended.left_out} == {"n1"}
+    assert "no copy of the claim of run r could be taken over: n1: claim.swap n1: connection refused; n2: " in (
+        ended.message
+    )
+    assert len(sim.outside.acts) == before
+    sim.close()

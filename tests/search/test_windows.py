@@ -50,6 +50,7 @@ ONCE_BROKEN = (
     947285,
     954314,
     958869,
+    1011948,
 )
 SHARE = 250  # windows that a process plays before it tells
 
