@@ -4,18 +4,20 @@ The engine works on a thread of its own, so that the main thread can always hear
 time even where a call hangs.
 """
 
+import math
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import Output, colours, inventory_words, now_touching, tell
-from rollsafe.cli.ending import judge, now_reported
+from rollsafe.cli.ending import EngineBroke, judge, now_reported
+from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.forced import forced_ending
 from rollsafe.cli.interrupt import hangup_is_ignored
 from rollsafe.cli.listening import outside_listeners
@@ -27,7 +29,7 @@ from rollsafe.config.secrets import resolve_all
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
-from rollsafe.engine.session import Session, finish
+from rollsafe.engine.session import Session, finish, finish_now
 from rollsafe.engine.traces import Traces
 from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.journal.store import Store, open_store
@@ -98,7 +100,7 @@ class Conductor:
         self._kept: list[Record] = []
         self._stores: list[Store] = []
         self._warned_of_journal = False
-        self._ordered_s: float | None = None  # when the process was told to end at once
+        self._ordered_s = math.inf  # when the process was told to end at once
 
     # --- the journal -------------------------------------------------------------------------------------------
 
@@ -166,13 +168,12 @@ class Conductor:
             thread.start()
             self._await(thread, log)
         if failures:
-            self._failed(log, failures[0])
-            raise failures[0]
+            raise self._failed(log, session.traces, failures[0]) from failures[0]
         if not endings:
-            endings.append(self._forced(log, session.traces))
-            self._finish_outputs(log, endings[0].exit_code)
-            _leave(endings[0].exit_code)
-        self._finish_outputs(log, endings[0].exit_code)
+            self._forced(log, session.traces)
+            self._finish_outputs(log)
+            _leave(self._told_code())
+        self._finish_outputs(log)
         return endings[0].exit_code
 
     def refuse(self, error: Refused, mode: str = "run") -> int:
@@ -181,7 +182,7 @@ class Conductor:
         words = {"cluster": self.cluster.name, "mode": mode, "who": self.who.who, "host": self.who.host}
         log.write("run.started", f"{mode} of {self.cluster.name}", data={**words, "reason": self.who.reason})
         finish(log, self.run_clock, Ending("refused", 10, str(error)), ())
-        self._finish_outputs(log, 10)
+        self._finish_outputs(log)
         return 10
 
     def close(self) -> None:
@@ -199,22 +200,29 @@ class Conductor:
             thread.join(LOOK_EVERY_S)
             if self.orders.order is Order.NOW:
                 now_s = self.clock.monotonic()
-                self._ordered_s = self._ordered_s if self._ordered_s is not None else now_s
-                if now_s - self._ordered_s > END_WITHIN_S and not log.state.finished:
+                self._leave_in_time(now_s)
+                if now_s - self._ordered_s > END_WITHIN_S and not log.over:
                     return
 
-    def _forced(self, log: RunLog, traces: Traces) -> Ending:
+    def _forced(self, log: RunLog, traces: Traces) -> None:
         """The engine hangs in a call and there is no time left: say what is known."""
+        log.close()
         ending = forced_ending(log.state, traces, mend=self.mend, at_s=self.run_clock.at_s())
-        finish(log, self.run_clock, ending, self._summaries())
-        return ending
+        finish_now(log, self.run_clock, ending, self._summaries())
 
-    def _failed(self, log: RunLog, error: BaseException) -> None:
-        """The engine gave up: every output ends with the exit code that the process will have."""
+    def _failed(self, log: RunLog, traces: Traces, error: BaseException) -> EngineBroke:
+        """The engine gave up: every output ends with the exit code that the process will have. What is known to be out
+        is named all the same."""
+        log.close()
         code, text = judge(error, touched=True)
-        if not log.state.finished:
-            finish(log, self.run_clock, Ending(code.outcome, int(code), text), self._summaries())
-        self._finish_outputs(log, int(code))
+        known = forced_ending(log.state, traces, mend=self.mend, at_s=self.run_clock.at_s())
+        ending = Ending(code.outcome, int(code), text, known.nodes, unread=known.unread)
+        if known.left_out:
+            out = ", ".join(dict.fromkeys(entry["node"] for entry in known.left_out))
+            ending = replace(known, message=f"{out} was out of service when it was last seen. {text}")
+        finish_now(log, self.run_clock, ending, self._summaries())
+        self._finish_outputs(log)
+        return EngineBroke(ending.exit_code, ending.message)
 
     def _summaries(self) -> tuple[ProbeSummary, ...]:
         return self.assembled.watch.summaries()
@@ -261,9 +269,9 @@ class Conductor:
         self._closers.append(lines.close)
         return lines
 
-    def _finish_outputs(self, log: RunLog, code: int) -> None:
+    def _finish_outputs(self, log: RunLog) -> None:
         if self.orders.order is Order.NOW:
-            self._leave_in_time(code)
+            self._leave_in_time(self.clock.monotonic())
         now_reported()
         options = self.options
         if options.html or options.junit or options.markdown or options.json:
@@ -276,13 +284,20 @@ class Conductor:
             tell(f"warning: the journal is incomplete: {log.broken}")
         self.close()
 
-    def _leave_in_time(self, code: int) -> None:
-        """Whatever is told from here on (reports on a slow machine, a stalled reader) gets what is left of the 5 s."""
-        now_s = self.clock.monotonic()
-        ordered_s = self._ordered_s if self._ordered_s is not None else now_s
-        timer = threading.Timer(max(0.1, ordered_s + GONE_WITHIN_S - now_s), os._exit, [code])
+    def _leave_in_time(self, now_s: float) -> None:
+        """From the order to end at once on: whatever hangs (a call, the journal's disk, a stalled reader, a report on a
+        slow machine) gets 5 s and no more."""
+        if self._ordered_s < now_s:
+            return  # it was given already
+        self._ordered_s = now_s
+        timer = threading.Timer(GONE_WITHIN_S, lambda: os._exit(self._told_code()))
         timer.daemon = True
         timer.start()
+
+    def _told_code(self) -> int:
+        """The exit code that the last record told; 40 where there was no time for one."""
+        last = next((record for record in reversed(self._kept) if record.type == "run.finished"), None)
+        return int(last.data["exit_code"]) if last is not None else int(ExitCode.UNKNOWN)
 
 
 def _close_events(events: "JsonLines", path: Path) -> None:

@@ -34,6 +34,14 @@ class Carried(Exception):
         self.error = error
 
 
+class EngineBroke(Exception):
+    """A defect ended the engine, and the ending is told already: with this exit code and sentence. It has a cause."""
+
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def now_touching() -> None:
     """To be called just before a command's first write: from now on an unexpected failure ends in 40, not 1 or 10."""
     global _touched  # noqa: PLW0603 - one process is one command; the fact outlives every object that could hold it
@@ -151,8 +159,8 @@ def judge(error: BaseException, *, touched: bool) -> tuple[ExitCode, str]:
     """The exit code and the sentence for an error that no command caught. `touched`: was anything written before?"""
     if is_usage(error):
         return ExitCode.INVALID, usage_text(error)
-    if isinstance(error, PortError):
-        return ExitCode.UNKNOWN, str(error)
+    if isinstance(error, EngineBroke | PortError):
+        return ExitCode(error.exit_code) if isinstance(error, EngineBroke) else ExitCode.UNKNOWN, str(error)
     if isinstance(error, KeyboardInterrupt | EOFError | typer.Abort):
         code = ExitCode.UNKNOWN if touched else ExitCode.REFUSED
         return code, f"Interrupted. {LOOK if touched else 'Nothing was touched.'}"
@@ -174,6 +182,8 @@ def interrupted(arguments: Sequence[str], message: str) -> tuple[ExitCode, str]:
 
 def is_expected(error: BaseException) -> bool:
     """Is the sentence enough, or is there a defect to be found in the traceback?"""
+    if isinstance(error, EngineBroke):
+        return error.__cause__ is not None and is_expected(error.__cause__)
     if isinstance(error, InvariantBroken):
         return False
     return is_usage(error) or isinstance(error, RollsafeError | KeyboardInterrupt | EOFError | typer.Abort)

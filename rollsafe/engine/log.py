@@ -12,9 +12,15 @@ from rollsafe.planner.fold import advance
 from rollsafe.planner.state import RunState
 from rollsafe.ports import JournalWriter, Listener
 
+LAST_WORD_S = 0.3  # how long the last record of a process that must end waits for whoever hangs in the journal
+
+
+class Closed(Exception):
+    """The run was ended from outside, and its last record is told: whoever comes back from a call does nothing more."""
+
 
 class RunLog:
-    """Writes records, from several threads. Raises JournalError when a record can't be made durable."""
+    """Writes records, from several threads. Raises JournalError when a record can't be made durable, and Closed."""
 
     def __init__(
         self,
@@ -35,6 +41,8 @@ class RunLog:
         self._listeners = listeners
         self._seq = first_seq
         self._lock = threading.RLock()
+        self.over = False  # has this process written its last record?
+        self._closed = False
 
     def write(
         self,
@@ -49,27 +57,57 @@ class RunLog:
     ) -> Record:
         """One record: on disk, in the state, told. An intent that can't be made durable raises, and nothing is done."""
         with self._lock:
-            record = Record(
-                self.run,
-                self._seq,
-                kind,
-                self._clock.stamp(),
-                round(self._clock.at_s(), 4),
-                message,
-                node,
-                service,
-                balancer,
-                endpoint,
-                data or {},
-            )
+            self._refuse_after_the_end()
+            record = self._record(kind, message, node, service, balancer, endpoint, data)
             self._store(record)
+            self._refuse_after_the_end()  # the journal may have hung until now
             self._tell(record)
             return record
+
+    def close(self) -> None:
+        """From now on no record is written but the last one, nor anything done that needs one; whoever hangs in the
+        journal is not waited for. The state stays as it is now."""
+        free = self._lock.acquire(timeout=LAST_WORD_S)
+        self._closed = True
+        if free:
+            self._lock.release()
+
+    def end(self, kind: str, message: str, data: Mapping[str, Any]) -> None:
+        """The last record of a closed log, where there is none: told first, for the journal may hang."""
+        free = self._lock.acquire(timeout=0.1)
+        try:
+            if self.over:
+                return
+            record = self._record(kind, message, None, None, None, None, data)
+            self._tell(record)
+            if free:
+                self._store(record)
+        finally:
+            if free:
+                self._lock.release()
+
+    def _refuse_after_the_end(self) -> None:
+        if self._closed:
+            raise Closed
+
+    def _record(
+        self,
+        kind: str,
+        message: str,
+        node: str | None,
+        service: str | None,
+        balancer: str | None,
+        endpoint: str | None,
+        data: Mapping[str, Any] | None,
+    ) -> Record:
+        at_s = round(self._clock.at_s(), 4)
+        where = (node, service, balancer, endpoint)
+        return Record(self.run, self._seq, kind, self._clock.stamp(), at_s, message, *where, data or {})
 
     def note(self, kind: str, message: str = "", *, service: str | None = None, data: Mapping[str, Any]) -> None:
         """As `write`, for those who don't know when the run ends: after its last record nothing is written."""
         with self._lock:
-            if not self.state.finished:
+            if not self.over:
                 self.write(kind, message, service=service, data=data)
 
     def _store(self, record: Record) -> None:
@@ -114,6 +152,7 @@ class RunLog:
 
     def _tell(self, record: Record) -> None:
         self._seq += 1
+        self.over = self.over or record.type == "run.finished"
         self.state = advance(self.state, record)
         for listener in self._listeners:
             listener.hear(record)

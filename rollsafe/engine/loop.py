@@ -319,6 +319,9 @@ class Rollout:
         entries = without_others(setting.keeper.record, setting.log.state, now)
         setting.keeper.release(f"ended with {ending.exit_code}: {ending.outcome}", entries)
         setting.log.write("claim.changed", "the claim stays on the nodes, for recover")
+        if ending.exit_code in (0, 20):
+            text = f"{ending.message} The claims stay on the nodes. To clear them: {setting.mend}"
+            return _replaced(ending, ending.outcome, ending.exit_code, text)
         return ending
 
     def _last_look(self) -> Readings:

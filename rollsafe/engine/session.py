@@ -319,8 +319,18 @@ def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
 
 
 def finish(log: RunLog, clock: RunClock, ending: Ending, summaries: Sequence[ProbeSummary]) -> None:
-    """The last record: exactly the contract's fields."""
-    words = {
+    """The last record."""
+    log.write("run.finished", ending.message, data=_last_words(clock, ending, summaries))
+
+
+def finish_now(log: RunLog, clock: RunClock, ending: Ending, summaries: Sequence[ProbeSummary]) -> None:
+    """The last record of a process that must end, while its engine hangs or has broken: nobody writes after it."""
+    log.end("run.finished", ending.message, _last_words(clock, ending, summaries))
+
+
+def _last_words(clock: RunClock, ending: Ending, summaries: Sequence[ProbeSummary]) -> dict[str, Any]:
+    """Exactly the contract's fields."""
+    return {
         "outcome": ending.outcome,
         "exit_code": ending.exit_code,
         "nodes": {name: dict(node) for name, node in ending.nodes.items()},
@@ -329,7 +339,6 @@ def finish(log: RunLog, clock: RunClock, ending: Ending, summaries: Sequence[Pro
         "left_out": [dict(entry) for entry in ending.left_out],
         "others": [dict(entry) for entry in ending.others],
     }
-    log.write("run.finished", ending.message, data=words)
 
 
 def services_data(summaries: Sequence[ProbeSummary]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ claim made or changed (a beat does not count, for its moment is chance), a resta
 written to LOG, with the time. POINT is its number, or its words, such as `after record write.intent` (the first one) or
 `after record write.intent #3` (the third). The reading of the claims in front of a write has its words, too, but no
 number: a death there is a death after the intent. `stop 12` stops the process there (SIGSTOP) instead of killing it;
-`late 35 12` kills it 35 milliseconds after the point.
+`late 35 12` kills it 35 milliseconds after the point; `hang 4500 12` holds only the thread that came there, so long.
 """
 
 import os
@@ -36,7 +36,8 @@ class Points:
     def __init__(self, told: str, log: Path) -> None:
         how, _, rest = told.partition(" ")
         self._stops, self._late_s, self._last = how == "stop", 0.0, rest if how == "stop" else told
-        if how == "late":
+        self._hangs = how == "hang"
+        if how in ("late", "hang"):
             late_ms, _, self._last = rest.partition(" ")
             self._late_s = int(late_ms) / 1000
         self._log = log
@@ -51,17 +52,25 @@ class Points:
         return answer
 
     def _pass(self, label: str, *, counted: bool) -> None:
+        if self._is_here(label, counted=counted):
+            self._end()
+
+    def _is_here(self, label: str, *, counted: bool) -> bool:
         with self._lock:
             self._count += counted
             self._met[label] += 1
             with self._log.open("a") as log:
                 log.write(f"{time.time():.3f} {label}\n")
             names = [f"{label} #{self._met[label]}", label] + [str(self._count)] * counted
-            if self._last in names:
-                self._end()
+            if self._last not in names:
+                return False
+            self._last = ""
+            return True
 
     def _end(self) -> None:
-        self._last = ""
+        if self._hangs:
+            time.sleep(self._late_s)
+            return
         if self._late_s:
             threading.Timer(self._late_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
             return

@@ -10,8 +10,10 @@ import pytest
 from rollsafe.cli.app import run_command_line
 from rollsafe.cli.common import Output
 from rollsafe.cli.conduct import Conductor, Options
-from rollsafe.cli.ending import Ending
+from rollsafe.cli.ending import Ending, EngineBroke, judge
+from rollsafe.engine.log import RunLog
 from rollsafe.errors import InvalidInput, JournalError, Refused
+from rollsafe.model.reading import Member
 from tests.reporting.test_report_command import INVENTORY
 
 
@@ -124,7 +126,22 @@ def test_a_name_that_was_refused_is_used_again_and_both_attempts_are_shown(
         capsys.readouterr()
 
 
-def test_a_defect_of_the_engine_is_the_end_of_every_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+WEB = {"service": "web", "balancer": "web-lb", "endpoint": "tcp://10.0.1.1:9999", "pool": "jira", "seat": "jira1"}
+
+
+def drain_jira1(log: RunLog) -> None:
+    """The records of a drain."""
+    found = {"node": "jira1", **WEB, "admin": "ready", "restore": {}}
+    log.write("node.started", node="jira1", data={"position": 1, "of": 1, "found": [found]})
+    member = Member("jira1", *WEB.values())
+    for kind in ("write.intent", "write.done"):
+        log.about(kind, member, found="ready", to="drain", why="drain", taking_out=True)
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_defect_of_the_engine_is_the_end_of_every_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, drained: bool
+) -> None:
     inventory, told = tmp_path / "inventory.yml", tmp_path / "r.json"
     inventory.write_text(INVENTORY.format(database=tmp_path / "rollsafe.db"))
     events = tmp_path / "ev"
@@ -133,20 +150,27 @@ def test_a_defect_of_the_engine_is_the_end_of_every_output(tmp_path: Path, capsy
     raised: list[BaseException] = []
 
     def broken(_session: object) -> None:
+        if drained:
+            drain_jira1(log)
         raise ZeroDivisionError("a defect")
 
     def conduct() -> None:
         try:
             conductor.conduct(log, broken)  # type: ignore[arg-type]  # it never gets to return
-        except ZeroDivisionError as error:
+        except EngineBroke as error:
             raised.append(error)
 
     thread = threading.Thread(target=conduct)  # signals are for the main thread, which here is the tests' own
     thread.start()
     thread.join(20)
-    assert len(raised) == 1
-    assert [json.loads(line)["type"] for line in events.read_text().splitlines()] == ["run.finished"]
-    assert json.loads(told.read_text())["exit_code"] == 40
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["type"] == "run.finished"
+    (error,) = raised
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    code, text = judge(error, touched=True)
+    assert code == (30 if drained else 40)
+    assert "A defect of rollsafe ended this command: ZeroDivisionError: a defect" in text
+    for last in (events.read_text().splitlines()[-1], capsys.readouterr().out.splitlines()[-1], told.read_text()):
+        finished = json.loads(last)
+        assert (finished["exit_code"], finished["message"]) == (code, text)
+        assert [entry["node"] for entry in finished["left_out"]] == (["jira1"] if drained else [])
     with conductor.store() as store:
-        assert [record.type for record in store.records(log.run)] == ["run.finished"]
+        assert [record.type for record in store.records(log.run)][-1] == "run.finished"
