@@ -4,6 +4,7 @@ Every method is synchronous and bounded in time. It raises only the error that i
 whether the call can have changed anything.
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,9 +32,10 @@ class Balancer(Protocol):
     def read(self, pool: str) -> PoolReading:
         """All seats of the pool, read now. An unknown pool is a BalancerError that lists the pools there are."""
 
-    def write(self, pool: str, seat: str, to: Found) -> None:
+    def write(self, pool: str, seat: str, to: Found, *, within_s: float = math.inf) -> None:
         """Tell the balancer the seat's admin state. Returning proves nothing: the caller reads again.
 
+        Nothing is sent later than `within_s` from now: by then another run may have taken the claim over.
         `to.restore` holds what a former reading said is needed to go back to exactly that state (empty otherwise).
         """
 

@@ -179,11 +179,12 @@ class Actor:
             return lambda: unsent
 
         def send_and_see() -> _Sent:
-            if self._clock.at_s() >= proof.until_s:
+            left_s = proof.until_s - self._clock.at_s()
+            if left_s <= 0:
                 return _Sent("the claims were read too long ago", Effect.NONE)
             problem = ""
             try:
-                balancer.write(member.pool, member.seat, write.to)
+                balancer.write(member.pool, member.seat, write.to, within_s=left_s)
             except BalancerError as error:
                 problem = str(error)
                 if error.effect is Effect.NONE:

@@ -1,5 +1,7 @@
 """The ports of rollsafe onto the simulated cluster, as one operator holds them."""
 
+import math
+
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import ClaimRecord, Token
 from rollsafe.model.reading import (
@@ -47,7 +49,7 @@ class SimBalancer:
         operator.seen[endpoint.key, pool] = (operator.clock.timeline.now, reading)
         return reading
 
-    def write(self, pool: str, seat: str, to: Found) -> None:
+    def write(self, pool: str, seat: str, to: Found, *, within_s: float = math.inf) -> None:
         """Set the admin state. Raises BalancerError."""
         endpoint, operator = self._endpoint, self._operator
 
@@ -63,7 +65,7 @@ class SimBalancer:
             f"{endpoint.balancer} {endpoint.url} {pool}/{seat} {to.admin.value}",
             tell,
             BalancerError,
-            timeout_s=endpoint.timeout_s,
+            timeout_s=min(endpoint.timeout_s, within_s),
             reach=endpoint.api,
         )
 

@@ -27,7 +27,7 @@ class AcmeBalancer:
         seats = [SeatReading(name, state, Check.UP, 0) for name, state in self._states.items()]
         return PoolReading(pool, tuple(seats))
 
-    def write(self, pool, seat, to):
+    def write(self, pool, seat, to, *, within_s):
         self._states[seat] = to.admin
 """
 BALANCERS = "balancers: {lb: {driver: acme, endpoints: ['acme://lb1'], options: {key: env:ACME_KEY}}}\n"
@@ -58,7 +58,7 @@ def test_a_driver_of_another_package_is_found_made_and_asked(tmp_path: Path) -> 
     assert driver_names()[-1] == "acme"
     settings = load_inventory([inventory(tmp_path)]).cluster.balancers[0]
     driver = make_balancer(settings, settings.endpoints[0], lambda _ssh: pytest.fail("nobody asked for SSH"))
-    driver.write("scim", "jira1", Found(AdminState.DRAIN))
+    driver.write("scim", "jira1", Found(AdminState.DRAIN), within_s=5.0)
     assert [(seat.seat, seat.admin) for seat in driver.read("scim").seats] == [("jira1", AdminState.DRAIN)]
 
 

@@ -45,6 +45,15 @@ def test_out_keeps_new_clients_away_and_back_lets_them_in(stage: Stage, state: A
     assert eventually(lambda: stage.product.reached() == {"n1", "n2"}, "both nodes are reached")
 
 
+def test_a_write_whose_time_is_over_is_not_sent(stage: Stage) -> None:
+    with pytest.raises(BalancerError) as caught:
+        stage.driver.write("web", stage.seats[0], Found(DRAIN), within_s=1e-9)
+    assert caught.value.effect is Effect.NONE
+    assert stage.seat(0).admin is READY
+    stage.driver.write("web", stage.seats[0], Found(DRAIN), within_s=10)
+    assert stage.seat(0).admin is DRAIN
+
+
 def test_drain_keeps_sticky_clients_and_maint_moves_them(stage: Stage) -> None:
     stage.await_checks(Check.UP, 1)
     stage.write(DRAIN)

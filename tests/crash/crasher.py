@@ -8,6 +8,7 @@ number: a death there is a death after the intent. `stop 12` stops the process t
 `late 35 12` kills it 35 milliseconds after the point; `hang 4500 12` holds only the thread that came there, so long.
 """
 
+import math
 import os
 import signal
 import sys
@@ -85,8 +86,9 @@ class CrashingBalancer:
     def read(self, pool: str) -> PoolReading:
         return self._real.read(pool)
 
-    def write(self, pool: str, seat: str, to: Found) -> None:
-        self._points.around(f"{seat} in {pool} to {to.admin.value}", lambda: self._real.write(pool, seat, to))
+    def write(self, pool: str, seat: str, to: Found, *, within_s: float = math.inf) -> None:
+        words = f"{seat} in {pool} to {to.admin.value}"
+        self._points.around(words, lambda: self._real.write(pool, seat, to, within_s=within_s))
 
 
 class CrashingClaim:

@@ -89,7 +89,7 @@ CLAIM_AND_JOURNAL = (
         "a write of a process that was stopped, after a takeover",
         "I6",
         E + "act.py",
-        "            if self._clock.at_s() >= proof.until_s:\n",
+        "            if left_s <= 0:\n",
         "            if False:\n",
         f"{ENGINE}test_a_write_that_would_be_sent_more_than_ten_seconds_after_the_claims_were_read_is_not_sent",
     ),

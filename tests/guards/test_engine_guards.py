@@ -135,7 +135,7 @@ def test_a_write_is_done_only_when_the_new_state_is_seen(scene: Scene) -> None:
         def __init__(self, real: Any) -> None:
             self.read = real.read
 
-        def write(self, pool: str, seat: str, to: Found) -> None:
+        def write(self, pool: str, seat: str, to: Found, *, within_s: float) -> None:
             return None
 
     deaf = {key: Deaf(real) for key, real in scene.world.balancers.items()}

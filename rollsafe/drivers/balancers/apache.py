@@ -1,5 +1,6 @@
 """Apache httpd's balancer-manager, which answers 200 to everything, also to what it has thrown away."""
 
+import math
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -66,9 +67,9 @@ class ApacheBalancer:
         found, page, nonce = self._look(pool, Deadline(self._timeout_s))
         return pool_reading(found, nonce, page.checked)
 
-    def write(self, pool: str, seat: str, to: Found) -> None:
+    def write(self, pool: str, seat: str, to: Found, *, within_s: float = math.inf) -> None:
         """Set the flags N (drain) and D (disable) of a member. No other is touched, but a stop that `ready` ends."""
-        deadline = Deadline(self._timeout_s)
+        deadline = Deadline(min(self._timeout_s, within_s))
         try:
             found, page, nonce = self._look(pool, deadline)
         except BalancerError as error:

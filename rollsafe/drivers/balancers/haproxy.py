@@ -1,5 +1,6 @@
 """HAProxy by its runtime API (2.0 and later), where a write's good answer is silence and proves nothing."""
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,11 @@ class HaproxyBalancer:
         self._parents = known | {(pool, seat.seat): seat.inherited for seat in reading.seats}
         return reading
 
-    def write(self, pool: str, seat: str, to: Found) -> None:
+    def write(self, pool: str, seat: str, to: Found, *, within_s: float = math.inf) -> None:
         """Set a server's admin state. HAProxy keeps it in one word, so `to.restore` is always empty and not needed."""
         _named("backend", pool)
         _named("server", seat)
-        deadline = self._wire.deadline()
+        deadline = self._wire.deadline(within_s)
         if (pool, seat) not in self._parents:
             try:
                 self._read(pool, deadline)

@@ -4,6 +4,7 @@ Source: doc/management.txt of HAProxy, section 9.3: without `prompt` a connectio
 closes. Each answer ends with an empty line, an empty one too: that is how a cut answer is told from a short one.
 """
 
+import math
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
@@ -30,9 +31,9 @@ class Wire:
         self._parts = _checked(endpoint)
         self._by_command = False  # the SSH server forwards no Unix sockets: a program there carries the line
 
-    def deadline(self) -> Deadline:
+    def deadline(self, within_s: float = math.inf) -> Deadline:
         """The time that one call of the port may take, in all its questions."""
-        return Deadline(self._endpoint.timeout_s)
+        return Deadline(min(self._endpoint.timeout_s, within_s))
 
     def ask(self, line: str, deadline: Deadline) -> str:
         """The whole answer to one line. Raises BalancerError."""
