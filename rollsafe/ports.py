@@ -83,8 +83,8 @@ class Restarter(Protocol):
     def let_go(self) -> None:
         """The restart is proven, and its command does not end: give up the lock that it holds, and leave it alone."""
 
-    def end(self) -> None:
-        """End a command that did not restart the node in its time. Raises where it may still do so."""
+    def end(self) -> bool:
+        """End a command that did not restart the node in its time. False: it runs all the same, and may still do so."""
 
 
 class HealthCheck(Protocol):

@@ -311,16 +311,16 @@ class Actor:
     def _ended(self, node: str) -> str:
         if self._log.state.nodes[node].restart_exit_s is not None:
             return ""
-        problem = self._told_to(self._world.restarters[node].end, node)
-        return problem if "still runs" in problem else ""
+        runs_on = "its command runs on there, and could not be ended"
+        problem = self._told_to(lambda: "" if self._world.restarters[node].end() else runs_on, node)
+        return problem if problem == runs_on else ""  # of another problem the fence will tell, which needs the lock
 
-    def _told_to(self, order: Callable[[], None], node: str) -> str:
+    def _told_to(self, order: Callable[[], str | None], node: str) -> str:
         def tell() -> str:
             try:
-                order()
+                return order() or ""
             except ShellError as error:
                 return str(error)
-            return ""
 
         key = ("restart command", node, self._clock.at_s())
         return self._world.gather({key: tell}, COMMAND_ENDS_WITHIN_S).get(key, "no answer over SSH")

@@ -188,12 +188,13 @@ class SimRestarter:
 
         self._operator.call("restarter.let_go", node.name, go, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh)
 
-    def end(self) -> None:
+    def end(self) -> bool:
         """End a command that hangs. Raises ShellError."""
         node = self._node
         self._operator.call(
             "restarter.end", node.name, node.end_command, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
         )
+        return True
 
 
 class SimCheck:

@@ -124,8 +124,8 @@ class CrashingRestarter:
     def let_go(self) -> None:
         self._points.around(f"the lock on {self._node} let go", self._real.let_go)
 
-    def end(self) -> None:
-        self._points.around(f"the restart command on {self._node} ended", self._real.end)
+    def end(self) -> bool:
+        return self._points.around(f"the restart command on {self._node} ended", self._real.end)
 
 
 class CrashingJournal:

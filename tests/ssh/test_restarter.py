@@ -120,7 +120,7 @@ def test_a_command_that_does_not_end_is_ended_and_what_it_left_in_the_background
     assert made.begin(TOKEN) is True
     assert eventually(lambda: (tmp_path / "server").exists() and (tmp_path / "server").read_text().strip() != "")
     time.sleep(0.3)
-    made.end()
+    assert made.end() is True
     reading = ended(made)
     assert reading.exit_status in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
     assert claim.swap(TOKEN, RAISED) is True
@@ -131,11 +131,11 @@ def test_a_command_that_does_not_end_is_ended_and_what_it_left_in_the_background
 
 def test_ending_what_never_began_or_has_ended_does_nothing(claim: SshClaimFile, restarter: Make) -> None:
     made = restarter("exit 3")
-    made.end()
+    assert made.end() is True
     made.let_go()
     assert made.begin(TOKEN) is True
     ended(made)
-    made.end()
+    assert made.end() is True
     assert ended(made).exit_status == 3
 
 
