@@ -9,6 +9,7 @@ from rollsafe.cli.common import DEFAULT_PLAYBOOK
 from rollsafe.cli.conduct import Options
 from rollsafe.cli.rolling import Rolling
 from rollsafe.engine import session
+from rollsafe.engine.by_hand import ready
 from rollsafe.engine.session import is_drained
 from rollsafe.errors import Refused
 from rollsafe.model.plan import Plan
@@ -28,7 +29,7 @@ def by_hand(options: Options, mode: str, node: str) -> int:
         return conductor.refuse(error, mode)
     log = conductor.log(conductor.begin(plan))
     if mode == "ready":
-        return conductor.conduct(log, lambda s: session.ready(s, plan, now))
+        return conductor.conduct(log, lambda s: ready(s, plan, now))
     return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))
 
 

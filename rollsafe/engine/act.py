@@ -17,6 +17,7 @@ from rollsafe.planner.fold import found_data
 from rollsafe.planner.gates import FRESH_S
 from rollsafe.planner.invariants import check_before_restart, check_before_write
 from rollsafe.planner.readings import Readings
+from rollsafe.planner.state import Restart
 from rollsafe.ports import Balancer, World
 
 SEEN_WITHIN_S = 3.0  # after a write, so long is the new state looked for
@@ -250,6 +251,7 @@ class Actor:
             self._not_sent(node, f"the readings became {age_s:.1f} s old before {node} could be stopped")
             return
         check_before_restart(self._plan, self._log.state, now, node)
+        self._log.write("step.started", f"restart of {node}", node=node, data={"step": "restart"})
         token, until_s = self._keeper.tokens[node], prepared.until_s(self._clock.at_s())
         self._log.write(
             "restart.intent",
@@ -288,7 +290,10 @@ class Actor:
         return self._world.gather({key: ask}, IDENTITY_WITHIN_S).get(key, late)
 
     def _not_sent(self, node: str, reason: str) -> None:
+        intended = self._log.state.nodes[node].restart is Restart.INTENT
         self._log.write("restart.failed", reason, node=node, data={"effect": Effect.NONE.value})
+        if intended:
+            self._log.restart_over(node, "failed")
 
     def give_up(self, decision: GiveUpRestart) -> None:
         """Fence the restart off. Where that can't be done the node may still stop: it must stay out.
@@ -302,6 +307,7 @@ class Actor:
             node=decision.node,
             data={"effect": Effect.UNKNOWN.value, "fenced": not problem},
         )
+        self._log.restart_over(decision.node, "failed")
 
     def let_go(self, node: str) -> None:
         """The restart is proven, and its command has not ended: the claim there must be free for what follows."""

@@ -150,6 +150,10 @@ class RunLog:
             data={"pool": member.pool, "seat": member.seat, **_names(member), **data},
         )
 
+    def restart_over(self, node: str, outcome: str) -> None:
+        """The step `restart` has ended: done or failed. What proves it, or why, is told before."""
+        self.write("step.finished", f"restart: {outcome}", node=node, data={"step": "restart", "outcome": outcome})
+
     def _tell(self, record: Record) -> None:
         self._seq += 1
         self.over = self.over or record.type == "run.finished"

@@ -188,6 +188,7 @@ class Rollout:
                 before = log.state.nodes[node].identity_before
                 words = {"identity_before": before, "identity_after": identity}
                 log.write("restart.done", f"{node} was restarted: {before} → {identity}", node=node, data=words)
+                log.restart_over(node, "done")
             case HaltRun(reason=reason, remedy=remedy, lost=lost):
                 log.write("run.stopping", reason, node=log.state.in_hand, data={"remedy": remedy, "lost": lost})
             case FinishNode(node=node, outcome=outcome):

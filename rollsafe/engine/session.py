@@ -17,12 +17,10 @@ from rollsafe.errors import Refused, ShellError
 from rollsafe.model.claim import ClaimRecord, Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedNode
-from rollsafe.model.reading import AdminState, Found, IdentityReading, ProbeSummary, SeatReading
-from rollsafe.planner.fold import found_data
+from rollsafe.model.reading import IdentityReading, ProbeSummary, SeatReading
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
 from rollsafe.planner.state import Restart
-from rollsafe.planner.watch import unfit
 from rollsafe.ports import World
 
 Fits = Callable[[Plan, Readings], None]
@@ -53,8 +51,8 @@ def run(session: Session, plan: Plan, now: Readings, mode: str = "run", fits: Fi
     `fits` raises Refused where the plan is not the one that was asked for. It is asked once nobody else holds the
     cluster: what another run has out is no change of the cluster.
     """
-    _started(session, mode, [n.name for n in plan.nodes], plan)
-    return _closing(session, lambda: _run(session, plan, now, fits))
+    started(session, mode, [n.name for n in plan.nodes], plan)
+    return closing(session, lambda: _run(session, plan, now, fits))
 
 
 def _run(session: Session, plan: Plan, now: Readings, fits: Fits | None) -> Ending:
@@ -73,43 +71,12 @@ def _run(session: Session, plan: Plan, now: Readings, fits: Fits | None) -> Endi
     if isinstance(keeper, Ending):
         return keeper
     session.log.write("claim.made", f"the claim is ours on all {len(plan.all_nodes)} nodes", data={"fine": list(fine)})
-    return _roll(session, plan, keeper)
-
-
-def ready(session: Session, plan: Plan, now: Readings) -> Ending:
-    """One node by hand, back into service: healthy by our own checks first, then through the balancers' own."""
-    node = plan.nodes[0].name
-    _started(session, "ready", [node], plan)
-    return _closing(session, lambda: _ready(session, plan, now, node))
-
-
-def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
-    session.traces.before = now
-    standing = look_for_claims(session, now)
-    if standing is not None:
-        return standing
-    if not unfit(plan, now, node):
-        return Ending("done", 0, f"{node} was in service already, healthy and up everywhere: nothing was written")
-    preflight.reach(session.world, plan, session.log)
-    keeper = claim(session, now)
-    if isinstance(keeper, Ending):
-        return keeper
-    session.log.write("claim.made", "the claim is ours on every node", data={"fine": []})
-    entry = [
-        {
-            **found_data(member, Found(AdminState.READY)),
-            "wrote": [AdminState.DRAIN.value, AdminState.MAINT.value],
-        }
-        for member in plan.members_of(node)
-    ]
-    words = {"position": 1, "of": 1, "found": entry, "counts_as_stopped": True}
-    session.log.write("node.started", f"{node} goes back into service", node=node, data=words)
-    return _roll(session, plan, keeper)
+    return roll(session, plan, keeper)
 
 
 def resume(session: Session, plan: Plan, run_id: str, *, take_over: bool = False) -> Ending:
     """Go on where a run stopped: its journal tells how far it came, its claim is taken over, the world is looked at."""
-    return _closing(session, lambda: _resume(session, plan, run_id, take_over=take_over))
+    return closing(session, lambda: _resume(session, plan, run_id, take_over=take_over))
 
 
 def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> Ending:
@@ -131,7 +98,7 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder}
     session.log.write("run.resumed", f"{session.who.who} goes on with run {run_id}", data=words)
     _settle_restart(session)
-    return _roll(session, plan, taken.keeper)
+    return roll(session, plan, taken.keeper)
 
 
 def _recovered_since(session: Session, copies: takeover.Copies, run_id: str) -> str:
@@ -160,9 +127,11 @@ def _settle_restart(session: Session) -> None:
         session.log.write(
             "restart.done", f"{hand.name} was restarted before the run stopped", node=hand.name, data=words
         )
+        session.log.restart_over(hand.name, "done")
         return
     text = f"the restart of {hand.name} never ran, and is fenced off now"
     session.log.write("restart.failed", text, node=hand.name, data={"effect": "none"})
+    session.log.restart_over(hand.name, "failed")
 
 
 def _identity(world: World, node: str) -> IdentityReading | None:
@@ -174,8 +143,8 @@ def _identity(world: World, node: str) -> IdentityReading | None:
 
 def cannot_resume(session: Session, run_id: str, why: str) -> Ending:
     """A run that this machine can't go on with: what it left out is told all the same."""
-    _started(session, "resume", [], None)
-    return _closing(session, lambda: _cannot_resume(session, run_id, why))
+    started(session, "resume", [], None)
+    return closing(session, lambda: _cannot_resume(session, run_id, why))
 
 
 def _cannot_resume(session: Session, run_id: str, why: str) -> Ending:
@@ -188,8 +157,8 @@ def _cannot_resume(session: Session, run_id: str, why: str) -> Ending:
 
 def recover(session: Session, *, run_id: str | None, wait_s: float, take_over: bool = False) -> Ending:
     """Put back what an interrupted run left out, from any machine: the claim on the nodes tells what was found."""
-    _started(session, "recover", [], None)
-    return _closing(session, lambda: _recover(session, run_id, wait_s, take_over=take_over))
+    started(session, "recover", [], None)
+    return closing(session, lambda: _recover(session, run_id, wait_s, take_over=take_over))
 
 
 def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: bool) -> Ending:
@@ -207,7 +176,7 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
     blocked = {**taken.blocked, **dict.fromkeys(unmatched.strange_nodes(session.world, plan), "")}
-    ending = unmatched.tell(session, taken.record, plan, _roll(session, plan, taken.keeper, blocked=blocked))
+    ending = unmatched.tell(session, taken.record, plan, roll(session, plan, taken.keeper, blocked=blocked))
     left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
     more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
@@ -263,7 +232,8 @@ def recovery_plan(session: Session, record: ClaimRecord, wait_s: float) -> Plan:
 # --- what they share -------------------------------------------------------------------------------------------
 
 
-def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: Mapping[str, str] | None = None) -> Ending:
+def roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: Mapping[str, str] | None = None) -> Ending:
+    """Look, decide, act, until there is no more to do, while the claim's heart beats."""
     session.traces.keeper = keeper
     session.world.heart.start(keeper.beat, BEAT_EVERY_S)
     try:
@@ -284,7 +254,8 @@ def _roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: Mapping[st
         session.world.heart.stop()
 
 
-def _started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | None) -> None:
+def started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | None) -> None:
+    """The first record."""
     words: dict[str, Any] = {
         "cluster": session.cluster.name,
         "nodes": list(nodes),
@@ -300,7 +271,7 @@ def _started(session: Session, mode: str, nodes: Sequence[str], plan: Plan | Non
     session.log.write("run.started", f"{mode} of {session.cluster.name}", data=words)
 
 
-def _closing(session: Session, body: Callable[[], Ending]) -> Ending:
+def closing(session: Session, body: Callable[[], Ending]) -> Ending:
     """Probes around the body, and `run.finished` after it, whatever happens."""
     session.world.watch.start()
     try:
@@ -379,7 +350,7 @@ def is_drained(plan: Plan, now: Readings, node: str) -> str:
 
 def nothing_to_do(session: Session, mode: str, message: str) -> Ending:
     """A command that finds nothing to do says so, as every other ending is said."""
-    _started(session, mode, [], None)
+    started(session, mode, [], None)
     ending = Ending("done", 0, message)
     finish(session.log, session.clock, ending, ())
     return ending

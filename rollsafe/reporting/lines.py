@@ -7,7 +7,7 @@ from typing import IO
 from rollsafe.model.record import Record
 from rollsafe.reporting.closing import closing_lines
 from rollsafe.reporting.outlet import Outlet
-from rollsafe.reporting.sentences import good, sentence
+from rollsafe.reporting.sentences import sentence
 from rollsafe.reporting.words import clean, clock_face, place, text
 
 REPEAT_S = 15.0
@@ -51,8 +51,8 @@ class PlainLines:
             return self._news(key, f"{text(record.data, 'for')} {progress}", record.at_s)
         if record.type == "gate.checked":
             return self._gate_worth(record)
-        if record.type == "step.finished" and good(record) and not record.service:
-            return self._verbose or text(record.data, "step") != "restart"  # restart.done has said it, with the proof
+        if record.type == "step.finished" and text(record.data, "step") == "restart":
+            return self._verbose  # restart.done has said it, with the proof, or restart.failed, with the reason
         return self._verbose or record.type not in _QUIET
 
     def _gate_worth(self, record: Record) -> bool:

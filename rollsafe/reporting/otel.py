@@ -50,7 +50,7 @@ class Tracer:
                 self._nodes[node] = self._begin(f"node {node}", self._run, record)
             case "step.started" if step[2] != "maint":  # the second half of a drain, which ends both
                 self._steps[step] = self._begin(step[2], self._nodes.get(node, self._run), record)
-            case "restart.intent":
+            case "restart.intent" if (node, "", "restart") not in self._steps:
                 self._steps[node, "", "restart"] = self._begin("restart", self._nodes.get(node, self._run), record)
             case "restart.done" | "restart.failed":
                 self._finish(self._steps.pop((node, "", "restart"), None), record)

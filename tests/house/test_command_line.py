@@ -1,6 +1,7 @@
 """The frame of the command line: help that comes at once, one ending for every failure."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -26,6 +27,7 @@ from rollsafe.cli.stdout import SafeStdout
 from rollsafe.clock import SystemClock
 from rollsafe.engine.orders import Orders
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
+from rollsafe.model.record import Record
 from rollsafe.planner.readings import Order
 
 HEAVY = {"httpx", "paramiko", "pydantic", "rich", "jinja2", "sqlite3", "yaml", "tenacity", "logging", "asyncio"}
@@ -384,18 +386,20 @@ def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(
 
 
 def test_a_report_that_is_slow_does_not_outlast_the_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = threading.Event()
-    monkeypatch.setattr("rollsafe.cli.conduct.os._exit", lambda _code: gone.set())
+    gone, codes = threading.Event(), []
+    monkeypatch.setattr("rollsafe.cli.conduct.GONE_WITHIN_S", 0.3)
+    monkeypatch.setattr("rollsafe.cli.conduct.os._exit", lambda code: codes.append(code) or gone.set())
     monkeypatch.setattr("rollsafe.reporting.reports.write_reports", lambda *_: [] if gone.wait(30) else ["too late"])
     conductor = object.__new__(Conductor)
     conductor.options = Options(html=Path("r.html"))
     conductor.orders = Orders()
     conductor.orders.give(Order.NOW, "SIGTERM")
     conductor.clock = SystemClock()
-    conductor._ordered_s = conductor.clock.monotonic() - 4.5
-    conductor._kept = []
+    conductor._ordered_s = math.inf
+    conductor._kept = [Record("r", 1, "run.finished", "", 0.0, data={"exit_code": 20})]
     conductor._warned_of_journal = True
     conductor.close = lambda: None  # type: ignore[method-assign] # nothing was opened
     log = SimpleNamespace(broken=None)
-    conductor._finish_outputs(log, 20)  # type: ignore[arg-type] # all that is asked of it
+    conductor._finish_outputs(log)  # type: ignore[arg-type] # all that is asked of it
     assert gone.is_set()
+    assert codes == [20], "what the last line told"

@@ -1,0 +1,80 @@
+"""`ready` by hand that does not get to its end: what it names mends it, for the claim tells where it was going."""
+
+import math
+
+import pytest
+
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.engine import by_hand
+from rollsafe.engine.log import RunLog
+from rollsafe.engine.preflight import Selection, survey
+from rollsafe.engine.runclock import RunClock
+from rollsafe.model.reading import AdminState
+from rollsafe.planner.outcome import Ending
+from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
+from rollsafe.rehearsal.miniature import shorten
+from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.world import SimWorld
+
+
+class Drained:
+    """A cluster whose n1 a person has drained: web in maint, as `drain` leaves it."""
+
+    def __init__(self) -> None:
+        self.cluster, steps = shorten(small_cluster(), EACH_NODE)
+        self.sim, self.engine = SimWorld(self.cluster), Engine(self.cluster, steps)
+        self.sim.person_sets("n1", AdminState.DRAIN, "scim")
+        self.sim.person_sets("n1", AdminState.MAINT, "web")
+
+    def ready(self, operator: Operator) -> Ending:
+        world = self.sim.world(operator)
+        clock = RunClock(world.clock)
+        session = self.engine._session(operator, world, clock, RunLog("r", clock, operator, ()))
+        plan, now = survey(world, self.cluster, Selection(("n1",), self.engine.steps), clock)
+        return by_hand.ready(session, plan, now)
+
+    def in_service(self) -> bool:
+        seats = [seat for endpoint in self.sim.endpoints.values() for seat in endpoint.seats()]
+        return {seat.admin for seat in seats} == {AdminState.READY}
+
+    def claims(self) -> list[str]:
+        return [name for name, node in self.sim.nodes.items() if node.claim is not None]
+
+
+def test_a_node_that_was_not_healthy_is_put_into_service_by_the_recover_that_is_named() -> None:
+    it = Drained()
+    it.sim.nodes["n1"].sick.append((0.0, math.inf, "scim"))
+    ended = it.ready(it.sim.operator("first"))
+    assert ended.exit_code == 30
+    assert "To put it back: rollsafe recover" in ended.message
+    met = it.sim.operator("second")
+    refused = it.engine("run", met, it.sim.world(met), "r2")
+    assert refused.exit_code == 30, "another's run names what is out, and the command"
+    it.sim.nodes["n1"].sick.clear()
+    third = it.sim.operator("third")
+    recovered = it.engine("recover", third, it.sim.world(third), "r3")
+    assert (recovered.exit_code, it.in_service(), it.claims()) == (0, True, [])
+
+
+@pytest.mark.parametrize("effect", range(4, 14))
+def test_wherever_it_dies_recover_puts_the_node_into_service_or_nothing_was_begun(effect: int) -> None:
+    it = Drained()
+    try:
+        ended = it.ready(it.sim.operator("first", crash=CrashPoint("effect", effect, after=True)))
+        assert ended.exit_code == 0
+    except Crash:
+        begun = any(node.claim is not None and node.claim.entries for node in it.sim.nodes.values())
+        second = it.sim.operator("second")
+        recovered = it.engine("recover", second, it.sim.world(second), "r2")
+        assert recovered.exit_code == 0
+        assert it.in_service() or not begun
+    assert it.claims() == []
+
+
+def test_where_the_claim_can_not_tell_of_it_nothing_is_begun() -> None:
+    it = Drained()
+    ended = it.ready(it.sim.operator("first", faults=[Fault(Way.REFUSED, site="claim.swap n2", times=1)]))
+    assert ended.exit_code == 10
+    assert ended.message.startswith("nothing was touched")
+    assert it.claims() == []
