@@ -94,6 +94,7 @@ class Unread:
 
     reason: str
     for_good: bool = False  # there is nobody to ask, so that waiting for the answer does not help
+    no_member: bool = False  # the pool was read, and has no such member any more: somebody took it out
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ _MAINT = Found(AdminState.MAINT)
 
 def next_decision(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
     """The next act on a node that was begun and not yet stopped."""
-    if halt := _silent(plan, hand, now) or _needed(plan, hand, now):
+    if halt := _hopeless(plan, hand, now) or _needed(plan, hand, now):
         return halt
     for service in reversed(plan.services):
         decision = _service(plan, hand, service, now)
@@ -75,19 +75,42 @@ def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -
     return well and bool(gates.refusals(gates.min_ready(plan, now, hand.name, member.service)))
 
 
-def _silent(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
+def _hopeless(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
+    """Is there a member that can't be taken out, or whose state can't be known? The node is in service still."""
     for member in plan.members_of(hand.name):
-        since = now.watch.unread_since.get((member.balancer, member.endpoint, member.pool))
         seat = now.member(member)
-        drain = hand.drains.get(member.service)
-        if drain is not None and drain.rounds > DRAIN_ROUNDS:
-            return HaltRun(f"the drain of {member} was wiped {drain.rounds - 1} times", "find out what reloads it")
-        if isinstance(seat, Unread) and since is not None and now.at_s - since > UNREAD_PATIENCE_S:
-            return HaltRun(f"{member} can't be read for {now.at_s - since:.0f} s: {seat.reason}")
-        failures = hand.failures.get(member)
-        if failures is not None and failures.count >= WRITE_TRIES:
-            return HaltRun(f"{member} could not be taken out in {failures.count} tries: {failures.reason}")
+        halt = _gone(hand, seat) or _wiped(hand, member) or _silent(member, seat, now) or _unwritten(hand, member)
+        if halt is not None:
+            return halt
     return None
+
+
+def _gone(hand: NodeState, seat: SeatReading | Unread) -> HaltRun | None:
+    if not isinstance(seat, Unread) or not seat.no_member:
+        return None
+    remedy = "put it back into its pool, or say in the inventory what it is called now"
+    return HaltRun(f"{seat.reason}; {hand.name} was not stopped", remedy)
+
+
+def _wiped(hand: NodeState, member: Member) -> HaltRun | None:
+    drain = hand.drains.get(member.service)
+    if drain is None or drain.rounds <= DRAIN_ROUNDS:
+        return None
+    return HaltRun(f"the drain of {member} was wiped {drain.rounds - 1} times", "find out what reloads it")
+
+
+def _silent(member: Member, seat: SeatReading | Unread, now: Readings) -> HaltRun | None:
+    since = now.watch.unread_since.get((member.balancer, member.endpoint, member.pool))
+    if not isinstance(seat, Unread) or since is None or now.at_s - since <= UNREAD_PATIENCE_S:
+        return None
+    return HaltRun(f"{member} can't be read for {now.at_s - since:.0f} s: {seat.reason}")
+
+
+def _unwritten(hand: NodeState, member: Member) -> HaltRun | None:
+    failures = hand.failures.get(member)
+    if failures is None or failures.count < WRITE_TRIES:
+        return None
+    return HaltRun(f"{member} could not be taken out in {failures.count} tries: {failures.reason}")
 
 
 def _needed(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:

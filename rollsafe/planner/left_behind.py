@@ -33,7 +33,8 @@ def silent(entries: Entries, now: Readings) -> list[str]:
     """Members that the dead run may have written to, and that can't be read: they may be out as well."""
     told = [told.member for entry in entries.values() for told in entry if told.wrote]
     seats = {member: now.member(member) for member in told}
-    return [f"{member}: {seat.reason}" for member, seat in seats.items() if isinstance(seat, Unread)]
+    unread = {member: seat for member, seat in seats.items() if isinstance(seat, Unread) and not seat.no_member}
+    return [f"{member}: {seat.reason}" for member, seat in unread.items()]
 
 
 def begun(entries: Entries, node_in_hand: str | None) -> tuple[str, ...]:
@@ -46,6 +47,8 @@ def in_service(entry: Sequence[FoundMember], now: Readings) -> bool:
     a reload of its balancer put back while it was down fails the balancer's own check."""
     for told in entry:
         seat = now.member(told.member)
+        if isinstance(seat, Unread) and seat.no_member:
+            continue  # somebody took it out of its pool
         if not isinstance(seat, SeatReading) or seat.admin is not told.found.admin:
             return False
         if seat.admin is AdminState.READY and not serves(seat):

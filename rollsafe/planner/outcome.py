@@ -12,6 +12,7 @@ from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import serves
 
+NO_MEMBER = "no member of its pool any more"
 _OUT = {AdminState.DRAIN.value, AdminState.MAINT.value}
 AS_TOLD = ("drained", "forgotten")  # a node that stays out because somebody said so
 DONE, STOPPED, NODE_OUT, UNKNOWN = ("done", 0), ("stopped", 20), ("node-out", 30), ("unknown", 40)
@@ -80,6 +81,8 @@ def _judge_member(
 ) -> None:
     seat = now.member(member)
     if isinstance(seat, Unread):
+        if seat.no_member:
+            return  # somebody took it out of its pool: others_of names it
         if node.name not in state.nodes or member not in node.found:
             return
         last = node.last_seen.get(member)
@@ -134,7 +137,11 @@ def others_of(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> lis
     others = []
     for member in plan.members:
         seat = now.member(member)
-        if isinstance(seat, Unread) or (member.node, member.service, member.endpoint) in ours:
+        if (member.node, member.service, member.endpoint) in ours:
+            continue
+        if isinstance(seat, Unread):
+            if seat.no_member:
+                others.append(_entry(member, NO_MEMBER, ""))
             continue
         health = now.health.get((member.node, member.service))
         if seat.admin.out:
@@ -164,13 +171,17 @@ def _node(
         outcome = node.outcome
     elif out:
         outcome = "left out"
-    elif any(isinstance(now.member(m), Unread) for m in plan.members_of(name)):
+    elif any(_is_unread(now.member(m)) for m in plan.members_of(name)):
         outcome = "unknown"
     elif node.restart is Restart.DONE:
         outcome = "restarted"
     else:
         outcome = "put back"
     return {"outcome": outcome, "out_of_service_s": out_of_service_s}
+
+
+def _is_unread(seat: SeatReading | Unread) -> bool:
+    return isinstance(seat, Unread) and not seat.no_member
 
 
 def _verdict(
@@ -227,8 +238,9 @@ def _by_others(state: RunState, others: list[dict[str, str]]) -> str:
     changed = []
     for entry in others:
         was = found.get((entry["node"], entry["service"], entry["endpoint"]))
-        if was is not None and entry["state"] in _OUT and entry["state"] != was:
-            changed.append(f"{entry['service']} of {entry['node']} on {entry['endpoint']} is in {entry['state']}")
+        if was is not None and entry["state"] in (*_OUT, NO_MEMBER) and entry["state"] != was:
+            state_now = entry["state"] if entry["state"] == NO_MEMBER else f"in {entry['state']}"
+            changed.append(f"{entry['service']} of {entry['node']} on {entry['endpoint']} is {state_now}")
     return f" But, by other hands: {'; '.join(changed)}." if changed else ""
 
 

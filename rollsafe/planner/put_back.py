@@ -53,9 +53,12 @@ def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
 
 
 def lacking(hand: NodeState, member: Member, now: Readings) -> str:
-    """What keeps a member from being as it was found; empty where nothing does, or where it is another's."""
+    """What keeps a member from being as it was found; empty where nothing does, or where it is another's: one that was
+    taken out of its pool, too."""
     seat = now.member(member)
     found = hand.found[member]
+    if isinstance(seat, Unread) and seat.no_member:
+        return ""
     if isinstance(seat, Unread):
         return f"it can't be read: {seat.reason}" if touched(hand, member) else ""
     if is_another(hand, member, seat):
@@ -75,7 +78,8 @@ def touched(hand: NodeState, member: Member) -> bool:
 
 def touched_unread(hand: NodeState, member: Member, now: Readings) -> bool:
     """Is it unknown what a member that we wrote to reads now?"""
-    return touched(hand, member) and isinstance(now.member(member), Unread)
+    seat = now.member(member)
+    return touched(hand, member) and isinstance(seat, Unread) and not seat.no_member
 
 
 def is_another(hand: NodeState, member: Member, seat: SeatReading) -> bool:
@@ -96,7 +100,7 @@ def _others(plan: Plan, hand: NodeState, now: Readings) -> list[Member]:
     return [
         m
         for m in plan.members_of(hand.name)
-        if isinstance(seat := now.member(m), SeatReading) and is_another(hand, m, seat)
+        if (seat.no_member if isinstance(seat := now.member(m), Unread) else is_another(hand, m, seat))
     ]
 
 

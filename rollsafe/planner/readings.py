@@ -112,7 +112,7 @@ class Readings:
         for seat in pool.seats:
             if seat.seat == wanted:
                 return seat
-        return Unread(f"{member.pool} on {member.endpoint} has no member {member.seat} any more")
+        return Unread(f"{member.pool} on {member.endpoint} has no member {member.seat} any more", no_member=True)
 
     def healthy(self, node: str, services: tuple[str, ...]) -> bool:
         """Do all of these services of the node pass their own checks?"""

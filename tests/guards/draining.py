@@ -22,6 +22,16 @@ DRAINING = (
         f"{OTHERS}test_a_drained_node_goes_back_at_once_when_no_other_serves[the only other died 4 s ago]",
     ),
     Guard(
+        "a member that is gone from its pool",
+        "a run that waits for ever, with its node out, for what somebody took out of the configuration",
+        "I9",
+        P + "drain.py",
+        "    if not isinstance(seat, Unread) or not seat.no_member:\n",
+        "    if True:\n",
+        "tests/engine/test_vanished.py::test_a_run_finishes_the_node_begins_no_other_and_names_what_is_gone"
+        "[step.finished-drain]",
+    ),
+    Guard(
         "drained, three readings of 0",
         "a SCIM write cut in half, between two requests of one connection",
         "I3",
