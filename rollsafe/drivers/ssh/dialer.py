@@ -76,9 +76,14 @@ def _reach(line: Line, before: Target | None, target: Target, deadline: Deadline
             f"the jump host {before.label} can't reach {target.address}:{target.port}: {error}. Is the address right "
             f"as seen from there, and does its sshd allow AllowTcpForwarding?"
         ) from error
-    except (ChannelTimeout, EOFError, paramiko.SSHException) as error:
+    except ChannelTimeout as error:
         raise refused(
             f"the jump host {before.label} did not reach {target.address}:{target.port} within {deadline.seconds:g} s"
+        ) from error
+    except (EOFError, OSError, paramiko.SSHException) as error:
+        raise refused(
+            f"the connection to the jump host {before.label} broke before it reached {target.address}:{target.port}: "
+            f"{error or 'end of file'}"
         ) from error
 
 
