@@ -64,7 +64,13 @@ class KeyRing:
         Raises ShellError (effect NONE) where the inventory's own key can't be used.
         """
         agent, agent_keys = _agent_keys(target.agent, timeout_s)
-        offer = Offer(close=agent.let_go)
+        try:
+            return self._offer(settings, target, agent_keys, Offer(close=agent.let_go))
+        except BaseException:
+            agent.let_go()
+            raise
+
+    def _offer(self, settings: SshSettings, target: Target, agent_keys: list[AgentKey], offer: Offer) -> Offer:
         if settings.private_key_data is not None or settings.private_key is not None:
             offer.candidates.append(self._own(settings, agent_keys))
             return offer
