@@ -71,5 +71,10 @@ def test_they_are_enough_for_a_claim_and_a_restart_that_hangs(node: Node) -> Non
 @pytest.mark.parametrize("program", sorted(set(PROGRAMS) - ALWAYS))
 def test_doctor_misses_each_that_is_not_there(node: Node, program: str) -> None:
     claim, restarter = node(program)
+
+    def doctor() -> None:
+        claim.may_claim()
+        restarter.may_restart()
+
     with pytest.raises(PortError, match=f"the program {program} is missing there"):
-        (claim.may_claim(), restarter.may_restart())
+        doctor()
