@@ -1,6 +1,6 @@
 """What plan and status are asked about: the inventory, read and found good, before anything is loaded to look with."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,7 @@ def parse_until(told: str, now: datetime) -> str:
     """`--until`: `05:00` (the next one, local time), or a moment as RFC 3339. Raises InvalidInput."""
     try:
         if len(told) == len("05:00") and told[2] == ":":
-            local = now.astimezone()
-            moment = local.replace(hour=int(told[:2]), minute=int(told[3:]), second=0, microsecond=0)
-            if moment <= local:
-                moment += timedelta(days=1)
+            moment = _next(time(int(told[:2]), int(told[3:])), now)
         else:
             moment = datetime.fromisoformat(told)
             if moment.tzinfo is None:
@@ -54,3 +51,11 @@ def parse_until(told: str, now: datetime) -> str:
     if moment <= now:
         raise InvalidInput([f"--until {told} is in the past"])
     return moment.astimezone(UTC).isoformat()
+
+
+def _next(told: time, now: datetime) -> datetime:
+    """The next moment at which the clocks here show it; when they are set back, they may show it twice."""
+    today = now.astimezone().date()
+    days = (today, today + timedelta(days=1))
+    shown = [datetime.combine(day, told.replace(fold=fold)).astimezone() for day in days for fold in (0, 1)]
+    return next(moment for moment in shown if moment > now)

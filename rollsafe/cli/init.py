@@ -12,12 +12,11 @@ from rollsafe.cli.common import as_typed
 from rollsafe.errors import InvalidInput
 
 if TYPE_CHECKING:
-    import socket
-
     from rollsafe.config.first import First, FirstService
+    from rollsafe.drivers.balancers import Ssh
+    from rollsafe.model.settings import SshSettings
 
 LIMIT_S = 5.0
-MAX_BYTES = 1 << 22
 _defaults_answer = ContextVar("defaults_answer", default=False)  # in a script, once its input has ended
 _TYPE_SERVER = "2"  # of a line in `show stat`
 
@@ -280,38 +279,23 @@ def _read_pools(endpoint: str) -> Pools:
 
 
 def _show_stat(endpoint: str) -> str:
-    from rollsafe.clock import SystemClock
+    """The whole answer, by the driver's own wire: what is cut off is an error there, and everything has a limit."""
+    from rollsafe.drivers.balancers.haproxy_wire import Wire
+    from rollsafe.errors import BalancerError
+    from rollsafe.model.settings import EndpointSettings
 
-    clock = SystemClock()
-    ends = clock.monotonic() + LIMIT_S
-    answer = b""
+    wire = Wire(EndpointSettings(endpoint, timeout_s=LIMIT_S), _no_ssh)
     try:
-        with _connected(endpoint) as connection:
-            connection.sendall(b"show stat\n")
-            while clock.monotonic() < ends and len(answer) < MAX_BYTES:
-                part = connection.recv(65536)
-                if not part:
-                    break
-                answer += part
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InvalidInput([f"{endpoint} can't be read: {reason}. Is it HAProxy's `stats socket`?"]) from None
-    text = answer.decode("utf-8", errors="replace")
+        text = wire.ask("show stat", wire.deadline())
+    except BalancerError as error:
+        raise InvalidInput([f"--from: {error}"]) from None
     if not text.startswith("# pxname,"):
         raise InvalidInput([f"{endpoint} does not answer as HAProxy's runtime API does: is it its `stats socket`?"])
     return text
 
 
-def _connected(endpoint: str) -> "socket.socket":
-    import socket
-
-    if endpoint.startswith("unix://"):
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(LIMIT_S)
-        connection.connect(endpoint.removeprefix("unix://"))
-        return connection
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=LIMIT_S)
+def _no_ssh(_settings: "SshSettings") -> "Ssh":
+    raise AssertionError("no such endpoint is made of --from")
 
 
 def _likely(pools: Pools, ports: tuple[str, ...], otherwise: str | None = None) -> str:

@@ -15,6 +15,7 @@ from rollsafe.ports import Listener
 
 if TYPE_CHECKING:
     from rollsafe.reporting.metrics import Metrics
+    from rollsafe.reporting.notify import Notifier
 
 FILE, PORT = "ROLLSAFE_METRICS_FILE", "ROLLSAFE_METRICS_PORT"
 HIGHEST_PORT = 65535
@@ -28,7 +29,7 @@ def outside_listeners(cluster: Cluster) -> Iterator[Told]:
         from rollsafe.reporting.notify import Notifier  # an optional extra
 
         notifier = Notifier.to([address.reveal() for address in cluster.notify])
-        yield notifier, notifier.close
+        yield notifier, lambda: _close_notifier(notifier)
     if os.environ.get(FILE) or os.environ.get(PORT):
         yield _metrics()
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -36,6 +37,12 @@ def outside_listeners(cluster: Cluster) -> Iterator[Told]:
 
         tracer = Tracer()
         yield tracer, tracer.close
+
+
+def _close_notifier(notifier: "Notifier") -> None:
+    notifier.close()
+    for problem in notifier.problems():
+        tell(f"warning: {problem} The run was not disturbed by it")
 
 
 def _metrics() -> Told:

@@ -19,7 +19,8 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
     if not claimed:
         unread = "; ".join(f"{n}: {why}" for n, why in copies.unread.items())
         where = f"; these nodes could not be asked: {unread}" if unread else ""
-        return conductor.refuse(Refused(f"there is no claim to go on with{where}. A new window: rollsafe run"))
+        nothing = Refused(f"there is no claim to go on with{where}. A new window: rollsafe run")
+        return conductor.refuse(nothing, "resume")
     run = claimed[0]
     try:
         plan, records = _stored(conductor, run)

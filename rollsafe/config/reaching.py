@@ -148,11 +148,12 @@ def _lacking(parts: SplitResult) -> str | None:
         return "names another host" if parts.netloc else None if parts.path.startswith("/") else "has no absolute path"
     if not parts.hostname:
         return "has no host"
-    if parts.scheme == "tcp":
-        return "has no port" if parts.port is None else "has a path" if parts.path not in ("", "/") else None
+    if parts.scheme == "tcp" and (parts.port is None or parts.path not in ("", "/")):
+        return "has no port" if parts.port is None else "has a path"
     if parts.scheme == "ssh" and len(parts.path) < 2:
         return "has no path to the socket"
-    return None
+    wrong = "holds no host that can be (two dots, a sign that no name has, or more than 63 between two dots)"
+    return None if units.is_host_of_url(parts.hostname) else wrong
 
 
 def _split(text: str) -> SplitResult | None:
@@ -198,7 +199,8 @@ def _unknown_driver(name: str) -> str:
 def http_url(text: str) -> str:
     """An http:// or https:// address without credentials. Raises ValueError."""
     parts = _split(text)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    known = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+    if parts is None or not known or not units.is_host_of_url(parts.hostname or ""):
         raise ValueError(f'"{without_credentials(text)}" is no address: write https://host/path')
     if parts.username or parts.password:
         raise ValueError("holds a user or password: take them out (a bearer token goes into token:)")

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shutil import which
@@ -19,6 +20,8 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.secret import Secret
 
 COMMAND_LIMIT_S = 10.0
+KEYRING_LIMIT_S = 60.0  # a person may have to type what unlocks it
+_DYING_S = 1.0
 MAX_BYTES = 1 << 16
 SCHEMES = ("env", "file", "command", "keyring")
 
@@ -40,7 +43,7 @@ def make_secret(text: str, base: Path) -> Secret:
     if scheme == "env":
         return Secret(text, lambda: _from_environment(rest))
     if scheme == "file":
-        path = base / Path(rest).expanduser()
+        path = base / _at_home(rest)
         return Secret(f"file:{path}", lambda: _from_file(path))
     if scheme == "command":
         words = _words(rest)
@@ -144,35 +147,73 @@ def _from_command(words: list[str], base: Path) -> str:
 
 
 def _run(words: list[str], base: Path) -> tuple[int, bytes]:
-    """The exit code and stdout. Past the limit the whole process group ends: a child of it may hold the pipe open."""
-    with subprocess.Popen(  # noqa: S603 - the operator's own inventory names it; no shell
+    """The exit code and stdout, of which no more is read than a secret may hold.
+
+    Past a limit the whole process group ends: a child of it may hold the pipe open.
+    """
+    program = subprocess.Popen(  # noqa: S603 - the operator's own inventory names it; no shell
         words,
+        bufsize=0,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=base,
         start_new_session=True,
-    ) as program:
-        try:
-            output, _ = program.communicate(timeout=COMMAND_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(program.pid, signal.SIGKILL)
-            raise
-        return program.returncode, output
+    )
+    output = bytearray()
+    reading = threading.Thread(target=_read_all, args=(program, output), name="secret", daemon=True)
+    reading.start()
+    reading.join(COMMAND_LIMIT_S)
+    late = reading.is_alive()
+    if late or len(output) > MAX_BYTES:
+        _end(program)
+    if late:
+        raise subprocess.TimeoutExpired(words, COMMAND_LIMIT_S)
+    return (0 if len(output) > MAX_BYTES else program.returncode), bytes(output)
+
+
+def _read_all(program: "subprocess.Popen[bytes]", output: bytearray) -> None:
+    """To the end of the program, or a little past what a secret may hold."""
+    with program.stdout as stream:  # type: ignore[union-attr]  # it was asked for
+        while len(output) <= MAX_BYTES:
+            piece = stream.read(MAX_BYTES + 1 - len(output))
+            if not piece:
+                program.wait()
+                return
+            output += piece
+
+
+def _end(program: "subprocess.Popen[bytes]") -> None:
+    """Kill it with its children. One that is root's by sudo can't be, and is not waited for."""
+    with contextlib.suppress(OSError):
+        os.killpg(program.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.wait(_DYING_S)
 
 
 def _from_keyring(service: str, user: str) -> str:
+    """A backend asks a daemon or a person, on a thread of its own, for it has no limit; it raises what it likes."""
     reference = f"keyring:{service}/{user}"
     try:
         import keyring
-        import keyring.errors
     except ImportError:
         raise InvalidInput([f"{reference}: needs the extra: pip install 'rollsafe[keyring]'"]) from None
-    try:
-        value = keyring.get_password(service, user)
-    except keyring.errors.KeyringError as error:
-        raise InvalidInput([f"{reference}: the keyring can't be read ({type(error).__name__})"]) from None
+    answers: list[str | Exception | None] = []
+
+    def ask() -> None:
+        try:
+            answers.append(keyring.get_password(service, user))
+        except Exception as error:  # noqa: BLE001 - whatever a backend of another package raises
+            answers.append(error)
+
+    asking = threading.Thread(target=ask, name="keyring", daemon=True)
+    asking.start()
+    asking.join(KEYRING_LIMIT_S)
+    if not answers:
+        raise InvalidInput([f"{reference}: the keyring gave no answer within {KEYRING_LIMIT_S:g} s: is it locked?"])
+    value = answers[0]
+    if isinstance(value, Exception):
+        raise InvalidInput([f"{reference}: the keyring can't be read ({type(value).__name__})"])
     if not value:
         raise InvalidInput([f"{reference}: the keyring has no such entry"])
     return _whole(reference, value)
@@ -183,7 +224,14 @@ def _words(rest: str) -> list[str]:
         words = shlex.split(rest)
     except ValueError:
         raise ValueError("the command has a quote that is not closed") from None
-    return [str(Path(words[0]).expanduser()), *words[1:]]
+    return [str(_at_home(words[0])), *words[1:]]
+
+
+def _at_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f'"{path}" begins with ~ of a user that is not known here') from None
 
 
 def _decoded(reference: str, raw: bytes) -> str:

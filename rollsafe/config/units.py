@@ -8,7 +8,8 @@ from rollsafe.model.settings import Hop
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
 _IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9]+)?"
-HOST = re.compile(rf"^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{{0,252}}[A-Za-z0-9_])?|{_IPV6})$")
+_LABELS = r"(?![.-])[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*(?<!-)"
+HOST = re.compile(rf"^(?=.{{1,254}}\Z)(?:{_LABELS}|{_IPV6})\Z")
 DURATION = r"^(?=[0-9])(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?$"
 
 _PARTS = re.compile(r"^(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?$")
@@ -85,8 +86,18 @@ def host(text: str) -> str:
     """A host name or an IP address (IPv6 without brackets). Raises ValueError."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not HOST.match(bare):
-        raise ValueError(f'"{_short(text)}" is no host: write a name or an IP address, without a scheme, port or path')
+        allowed = "write a name or an IP address, without a scheme, port, path or empty part"
+        raise ValueError(f'"{_short(text)}" is no host: {allowed}')
     return bare
+
+
+def is_host_of_url(text: str) -> bool:
+    """Can it be the host of an address? Letters that DNS does not have are sent as xn--, and a last dot is fine."""
+    try:
+        host(text.encode("idna").decode("ascii").removesuffix("."))
+    except ValueError:  # UnicodeError, of an empty label or one of more than 63 signs, is one
+        return False
+    return True
 
 
 def host_port(text: str) -> str:

@@ -56,6 +56,9 @@ def told_name(connection: Connection, stored: str) -> str:
     return run if stored_name(connection, run) == stored else f"{run}{_MARK}{number or 1}"
 
 
-def is_latest(told: str) -> bool:
-    """Is it a name that means a run's latest attempt?"""
-    return _MARK not in told
+def names_that_begin(connection: Connection, prefix: str, limit: int) -> list[str]:
+    """What people call the runs that begin so, latest first. All attempts of a run are one."""
+    question = "SELECT substr(run, 1, instr(run || ?, ?) - 1) FROM runs WHERE substr(run, 1, ?) = ?"
+    question += " GROUP BY 1 ORDER BY max(id) DESC LIMIT ?"
+    rows = connection.execute(question, (_MARK, _MARK, len(prefix), prefix, limit)).fetchall()
+    return [name for (name,) in rows if isinstance(name, str)]

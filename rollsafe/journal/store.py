@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from rollsafe.errors import InvalidInput, JournalError
-from rollsafe.journal.attempts import attempts_of, is_latest, next_name, stored_name, told_name, touched_nothing
+from rollsafe.journal.attempts import attempts_of, names_that_begin, next_name, stored_name, told_name, touched_nothing
 from rollsafe.journal.chain import canonical, read_record, seal
 from rollsafe.journal.database import Connect, Connection, Database, connect
 from rollsafe.journal.place import store_path
@@ -160,8 +160,7 @@ class Store:
                 exact = stored_name(connection, run_or_prefix)
                 if _texts(connection, "SELECT run FROM runs WHERE run = ?", (exact,)):
                     return run_or_prefix
-                question = "SELECT run FROM runs WHERE substr(run, 1, ?) = ? ORDER BY id DESC LIMIT 6"
-                names = list(filter(is_latest, _names(connection, question, (len(run_or_prefix), run_or_prefix))))
+                names = names_that_begin(connection, run_or_prefix, 6)
         if not names or not run_or_prefix:
             raise InvalidInput([f"no run {run_or_prefix!r} in {self.file}: `rollsafe runs` lists them"])
         if len(names) > 1:

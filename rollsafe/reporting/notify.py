@@ -56,6 +56,16 @@ class Notifier:
         """How many messages are known not to have been delivered, over all ways."""
         return sum(lane.failed for lane in self._lanes)
 
+    def problems(self) -> list[str]:
+        """Once it is closed: a sentence for each address that did not take all. The addresses are not told."""
+        counts = [(place, lane.asked - lane.delivered, lane.asked) for place, lane in enumerate(self._lanes)]
+        return [
+            f"notify[{place}]: {lost} of {asked} messages are not known to have been delivered: is the address right, "
+            f"and does its service answer this machine?"
+            for place, lost, asked in counts
+            if lost
+        ]
+
     def hear(self, record: Record) -> None:
         """Queue a message, where the record is worth one."""
         with contextlib.suppress(Exception):
@@ -107,12 +117,13 @@ class _Lane:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._queue: queue.Queue[Message | None] = queue.Queue(MOST_WAITING)
+        self.asked = self.delivered = self.failed = 0
         self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
         self._thread.start()
-        self.failed = 0
 
     def put(self, message: Message | None) -> None:
         """Queue it; where too many wait already, it is lost, and counted."""
+        self.asked += message is not None
         try:
             self._queue.put_nowait(message)
         except queue.Full:
@@ -128,6 +139,7 @@ class _Lane:
                 sent = self._send(*message)
             except Exception:  # noqa: BLE001 - a dead service is no event of the run
                 sent = False
+            self.delivered += sent
             self.failed += not sent
 
 

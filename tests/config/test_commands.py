@@ -1,11 +1,13 @@
 """validate, schema and init as people call them."""
 
+import contextlib
 import io
 import json
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,7 +190,51 @@ def test_init_tells_when_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFi
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert call("init", "-f", str(tmp_path / "i.yml"), "--from", f"haproxy://127.0.0.1:{port}") == 2
-    assert f"tcp://127.0.0.1:{port} can't be read" in capsys.readouterr().err
+    assert f"tcp://127.0.0.1:{port} can't be reached" in capsys.readouterr().err
+
+
+STAT = b"# pxname,svname,type,addr,\nscim,s1,2,127.0.0.11:5501,\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes_on", "why"),
+    [
+        (STAT, False, "was cut off in the middle of its answer"),
+        (STAT, True, "no whole answer within 0.5 s"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\n\n", False, "does not answer as HAProxy"),
+    ],
+)
+def test_init_takes_no_cut_answer_for_a_whole_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: bytes,
+    goes_on: bool,
+    why: str,
+) -> None:
+    monkeypatch.setattr("rollsafe.cli.init.LIMIT_S", 0.5)
+    end = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.recv(100)
+                peer.sendall(answer)
+                while goes_on and not end.wait(0.1):
+                    peer.sendall(b"scim,s2,2,127.0.0.12:5501,\n")  # a row at a time, without end
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        began = time.monotonic()
+        assert (
+            call("init", "-f", str(tmp_path / "i.yml"), "--from", f"haproxy://127.0.0.1:{server.getsockname()[1]}") == 2
+        )
+        assert time.monotonic() - began < 3
+        end.set()
+        thread.join()
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "i.yml").exists()
 
 
 HAPROXY = """\

@@ -62,6 +62,18 @@ def test_a_driver_of_another_package_is_found_made_and_asked(tmp_path: Path) -> 
     assert [(seat.seat, seat.admin) for seat in driver.read("scim").seats] == [("jira1", AdminState.DRAIN)]
 
 
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("import no_such_module_at_all", "ModuleNotFoundError"), ("1 / 0", "ZeroDivisionError"), ("", "AttributeError")],
+)
+def test_a_package_that_is_broken_is_named(tmp_path: Path, code: str, why: str) -> None:
+    (tmp_path / "site" / "acme_balancer.py").write_text(code)
+    settings = load_inventory([inventory(tmp_path)]).cluster.balancers[0]
+    with pytest.raises(InvalidInput, match=rf"the driver 'acme' of the package acme-balancer can't be loaded.*{why}"):
+        make_balancer(settings, settings.endpoints[0], lambda _ssh: pytest.fail("nobody asked for SSH"))
+
+
 def test_without_the_package_its_name_is_an_error_that_lists_the_drivers(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"acme.*haproxy"):
         load_inventory([inventory(tmp_path)])

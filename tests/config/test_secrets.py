@@ -1,7 +1,9 @@
 """Secrets: read when they are needed, told by reference only, and never printed."""
 
 import pickle
+import resource
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +30,43 @@ def test_a_keyring_entry_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     keyring = pytest.importorskip("keyring")
     monkeypatch.setattr(keyring, "get_password", lambda service, user: f"{service}+{user}")
     assert make_secret("keyring:team/jira/admin", tmp_path).reveal() == "team/jira+admin"
+
+
+@pytest.mark.parametrize("error", [ValueError("canary-4711"), RuntimeError("canary-4711"), OSError("canary-4711")])
+def test_a_keyring_that_breaks_is_told_without_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(_service: str, _user: str) -> str:
+        raise error
+
+    monkeypatch.setattr(pytest.importorskip("keyring"), "get_password", broken)
+    with pytest.raises(InvalidInput, match=rf"can't be read \({type(error).__name__}\)") as caught:
+        make_secret("keyring:jira/admin", tmp_path).reveal()
+    assert "canary-4711" not in str(caught.value)
+
+
+def test_a_keyring_that_never_answers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = threading.Event()
+    monkeypatch.setattr(secrets, "KEYRING_LIMIT_S", 0.3)
+    monkeypatch.setattr(pytest.importorskip("keyring"), "get_password", lambda *_: end.wait(20))
+    with pytest.raises(InvalidInput, match=r"no answer within 0\.3 s: is it locked"):
+        make_secret("keyring:jira/admin", tmp_path).reveal()
+    end.set()
+
+
+def test_a_command_that_prints_without_end_is_ended(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    with pytest.raises(InvalidInput, match="holds more than 65536 bytes"):
+        make_secret("command:sh -c 'echo $$ >pid; exec yes canary-4711'", tmp_path).reveal()
+    assert time.monotonic() - began < 5, "it is not waited for"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_as_much_as_a_secret_may_hold_is_read_whole(tmp_path: Path) -> None:
+    made = make_secret("command:sh -c 'yes x | head -c 30000; sleep 0.2; yes x | head -c 35536'", tmp_path)
+    assert len(made.reveal()) == secrets.MAX_BYTES - 1, "its last newline is dropped"
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
@@ -73,7 +112,9 @@ def test_a_reference_that_leads_nowhere_is_told(tmp_path: Path, text: str, sente
         make_secret(text, tmp_path).reveal()
 
 
-@pytest.mark.parametrize("text", ["env:", "keyring:onlyservice", "command:'open", ""])
+@pytest.mark.parametrize(
+    "text", ["env:", "keyring:onlyservice", "command:'open", "", "file:~nobody-at-all/x", "command:~nobody-at-all/x"]
+)
 def test_a_reference_that_can_not_be_is_refused_before(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         make_secret(text, tmp_path)

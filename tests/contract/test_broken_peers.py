@@ -116,6 +116,37 @@ def test_a_peer_that_hangs_or_drips_ends_at_the_time_limit(kind: str, behaviour:
     assert 0.3 < time.monotonic() - began < 1.2
 
 
+@pytest.fixture
+def dead_dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A name server that never answers; the system's own resolver takes no limit."""
+    end = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(20) and [])
+    yield
+    end.set()
+
+
+URLS = {"haproxy": "tcp://{}:9999", "apache": "http://{}/balancer-manager"}
+
+
+@pytest.mark.usefixtures("dead_dns")
+@pytest.mark.parametrize("kind", URLS)
+def test_a_dead_name_server_ends_at_the_time_limit(kind: str) -> None:
+    driver = driver_of(kind, URLS[kind].format("lb1.example.com"), timeout_s=0.4)
+    began = time.monotonic()
+    with pytest.raises(BalancerError) as caught:
+        driver.read("web")
+    assert time.monotonic() - began < 1.2
+    assert caught.value.effect is Effect.NONE
+
+
+@pytest.mark.parametrize("kind", URLS)
+@pytest.mark.parametrize("host", ["lb1..example.com", f"{'x' * 64}.example.com"])
+def test_a_name_that_can_not_be_one_is_an_error_of_the_balancer(kind: str, host: str) -> None:
+    with pytest.raises(BalancerError) as caught:
+        driver_of(kind, URLS[kind].format(host), timeout_s=2).read("web")
+    assert caught.value.effect is Effect.NONE
+
+
 @pytest.mark.parametrize("kind", ["haproxy", "apache"])
 @pytest.mark.parametrize(
     "text",

@@ -113,6 +113,43 @@ def test_where_sshd_forwards_no_sockets_a_program_there_carries_the_line(
     assert caught.value.effect is Effect.NONE
 
 
+CUT_OFF = """#!/bin/sh
+IFS= read -r line
+case $line in
+  *"set server"*) ;;
+  *) echo "$line" | {socat} "$@"; exit ;;
+esac
+echo "$line" | {socat} "$@" >/dev/null
+echo "2026/11/26 04:00:00 socat[9] E read(5, 0x55e2, 8192): Connection reset by peer" >&2
+exit 1
+"""
+
+
+def test_a_program_there_that_broke_after_the_line_was_sent_may_have_had_an_effect(
+    haproxy_stage: Stage, start_host: Callable[..., Host], tmp_path: Path
+) -> None:
+    broken = tmp_path / "bin"
+    broken.mkdir()
+    (broken / "socat").write_text(CUT_OFF.format(socat=need("socat", "socat")))
+    (broken / "socat").chmod(0o755)
+    host = start_host(f"AllowStreamLocalForwarding no\nSetEnv PATH={broken}:/usr/bin:/bin")
+    driver = host.over_ssh(haproxy_stage.url.removeprefix("unix://"))
+    with pytest.raises(BalancerError, match=r"may have got through.*reset by peer") as caught:
+        driver.write("web", haproxy_stage.seats[0], Found(DRAIN))
+    assert caught.value.effect is Effect.UNKNOWN
+    assert haproxy_stage.seat().admin is DRAIN
+
+
+def test_a_host_without_such_a_program_is_an_error_without_effect(
+    start_host: Callable[..., Host], tmp_path: Path
+) -> None:
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    host = start_host(f"AllowStreamLocalForwarding no\nSetEnv PATH={tmp_path}")
+    with pytest.raises(BalancerError, match="neither socat nor nc is installed") as caught:
+        host.over_ssh("/run/none.sock").write("web", "n1", Found(DRAIN))
+    assert caught.value.effect is Effect.NONE
+
+
 def test_no_socket_there_is_an_error_without_effect(start_host: Callable[..., Host]) -> None:
     with pytest.raises(BalancerError, match=r"none\.sock") as caught:
         start_host().over_ssh("/run/none.sock").read("web")

@@ -224,6 +224,19 @@ def test_a_record_of_another_run_or_of_no_json_is_refused(store: Store) -> None:
     assert list(store.records("r1")) == [record(1)]
 
 
+def test_many_attempts_of_one_run_hide_no_other(store: Store) -> None:
+    for name in ["chg-1", *["chg-2"] * 8]:
+        journal = store.start_run(name, "jira-prod", plan(), WHO, STARTED)
+        for seq, kind in enumerate(LOOKED, 1):
+            journal.append(record(seq, name, kind))
+    with pytest.raises(InvalidInput, match="several runs begin with 'chg': chg-2, chg-1;"):
+        store.find("chg")
+    assert store.find("chg-2") == "chg-2"
+    assert store.find("chg-2~") == "chg-2"
+    assert store.find("chg-2~3") == "chg-2~3"
+    assert store.find("chg-1") == "chg-1"
+
+
 def test_several_threads_write_one_chain(store: Store) -> None:
     journal = store.start_run("r1", "jira-prod", plan(), WHO, STARTED)
 

@@ -1,6 +1,7 @@
 """A pipeline finds its reports also where there was no run: wrong words, a wrong inventory, a defect of the engine."""
 
 import json
+import socket
 import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -174,3 +175,35 @@ def test_a_defect_of_the_engine_is_the_end_of_every_output(
         assert [entry["node"] for entry in finished["left_out"]] == (["jira1"] if drained else [])
     with conductor.store() as store:
         assert [record.type for record in store.records(log.run)][-1] == "run.finished"
+
+
+ALONE = """
+cluster: jira-prod
+product: jira
+state: sqlite:///{database}
+notify: [env:DEAD]
+ssh: {{user: nobody, port: {port}}}
+nodes: {{jira1: 127.0.0.1, jira2: 127.0.0.2}}
+balancers:
+  lb: {{driver: haproxy, endpoints: ["tcp://127.0.0.1:{port}"]}}
+services:
+  scim: {{port: 5501, balancer: lb, pool: scim, tenants: [{{id: t1}}]}}
+"""
+
+
+def test_a_refused_resume_is_recorded_as_one_and_a_dead_notification_address_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("apprise", reason="the extra rollsafe[notify] is not installed")
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("DEAD", f"json://ola:canary-4711@127.0.0.1:{port}/canary-4711")
+    Path("inventory.yml").write_text(ALONE.format(database=tmp_path / "rollsafe.db", port=port))
+    assert run_command_line(["resume", "--yes", "-o", "json", "--json", "r.json"]) == 10
+    told = capsys.readouterr()
+    records = [json.loads(line) for line in told.out.splitlines()]
+    assert (records[0]["type"], records[0]["mode"]) == ("run.started", "resume")
+    assert records[-1]["type"] == "run.finished"
+    assert "warning: notify[0]: 2 of 2 messages are not known to have been delivered" in told.err
+    assert "canary-4711" not in told.out + told.err

@@ -128,6 +128,17 @@ def test_a_service_that_is_dead_delays_nobody():
     assert notifier.failed == 2
 
 
+def test_what_was_not_delivered_is_counted_for_each_address(monkeypatch):
+    monkeypatch.setattr("rollsafe.reporting.notify.LAST_S", 0.5)
+    release = threading.Event()
+    ways = (lambda *_: True, lambda *_: False, lambda *_: release.wait(20))
+    notifier = heard(Notifier(*ways), stories.good_run(1))
+    notifier.close()
+    told = notifier.problems()
+    assert [problem.partition(" messages")[0] for problem in told] == ["notify[1]: 2 of 2", "notify[2]: 2 of 2"]
+    release.set()
+
+
 HANGS = """
 import sys
 from rollsafe.reporting.notify import MOST_WAITING, Notifier

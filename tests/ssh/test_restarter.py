@@ -331,6 +331,31 @@ esac
 
 
 @pytest.fixture
+def no_ps(sshd: Sshd) -> Iterator[None]:
+    """A node without procps: many images of containers have none."""
+    program = sshd.bin / "ps"
+    program.write_text("#!/bin/sh\necho ps: command not found >&2\nexit 127\n")
+    program.chmod(0o755)
+    yield
+    program.unlink()
+
+
+@pytest.mark.usefixtures("no_ps")
+def test_a_command_that_hangs_is_ended_on_a_node_without_ps(
+    claim: SshClaimFile, restarter: Make, tmp_path: Path
+) -> None:
+    odd = tmp_path / "a) (b c"
+    odd.symlink_to("/bin/sh")
+    made = restarter(f"'{odd}' -c 'sleep 31; true'; touch {tmp_path}/late")
+    assert made.begin(TOKEN) is True
+    time.sleep(0.5)
+    made.end()
+    assert ended(made).exit_status in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+    assert claim.swap(TOKEN, RAISED) is True
+    assert not (tmp_path / "late").exists()
+
+
+@pytest.fixture
 def systemctl(sshd: Sshd, tmp_path: Path) -> Iterator[Path]:
     """A stand-in for systemctl in the sessions' PATH; returns the file with its state."""
     state = tmp_path / "unit"

@@ -110,6 +110,23 @@ def test_a_connection_that_died_while_idle_costs_nothing_but_a_new_one(sshd: Ssh
     assert say(connection, "echo back") == b"back\n"
 
 
+@pytest.mark.parametrize("trusted_s", [0.0, 60.0])
+def test_a_shell_that_dies_while_idle_takes_nothing_with_it(
+    connection: SshConnection, monkeypatch: pytest.MonkeyPatch, trusted_s: float
+) -> None:
+    monkeypatch.setattr(standing, "TRUSTED_S", trusted_s)
+    shell = int(say(connection, "echo $PPID; echo $$").split()[1])
+    other: list[bytes] = []
+    thread = threading.Thread(target=lambda: other.append(connection.run("sleep 2; echo fine", timeout_s=20).stdout))
+    thread.start()
+    time.sleep(0.7)
+    os.kill(shell, signal.SIGKILL)
+    time.sleep(0.3)
+    assert say(connection, "echo well") == b"well\n"
+    thread.join()
+    assert other == [b"fine\n"]
+
+
 def test_a_peer_that_fell_silent_is_found_out_before_anything_is_sent(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rollsafe.drivers.ssh.client_config import ClientConfig
 from rollsafe.drivers.ssh.connection import SshConnection
+from rollsafe.drivers.ssh.keys import KeyRing
 from rollsafe.errors import Effect, ShellError
 from rollsafe.model.secret import Secret
 from rollsafe.model.settings import Hop, SshSettings
@@ -169,6 +171,20 @@ def test_a_key_in_the_agent(locked: Sshd, agent: str, tmp_path: Path) -> None:
         subprocess.run(["ssh-add", str(key)], env={**os.environ, **more}, check=True, capture_output=True)
     assert answers(locked.settings(private_key=None))
     assert answers(locked.settings())  # encrypted, and held by the agent
+
+
+def test_a_key_that_can_not_be_used_leaves_no_socket_of_the_agent_open(locked: Sshd, agent: str) -> None:
+    def open_sockets() -> list[str]:
+        links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return [link for link in links if link.startswith("socket:")]
+
+    config = ClientConfig()
+    target = config.chain(locked.settings())[-1]
+    before = len(open_sockets())
+    with pytest.raises(ShellError, match="is encrypted"):
+        KeyRing().offer(locked.settings(), target, timeout_s=2)
+    assert target.agent == agent
+    assert len(open_sockets()) == before
 
 
 def test_an_agent_that_hangs_is_no_hang(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

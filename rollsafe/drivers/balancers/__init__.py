@@ -74,6 +74,16 @@ def _maker(driver: str) -> Maker:
         module, _, name = _BUILT_IN[driver].partition(":")
         return cast("Maker", getattr(import_module(module), name))
     for entry in metadata.entry_points(group=GROUP, name=driver):
-        return cast("Maker", entry.load())
+        return _loaded(driver, entry)
     known = ", ".join(driver_names())
     raise InvalidInput([f"balancers: there is no driver '{driver}'; there are: {known}"])
+
+
+def _loaded(driver: str, entry: metadata.EntryPoint) -> Maker:
+    try:
+        return cast("Maker", entry.load())
+    except Exception as error:  # whatever another package's code raises when it is imported
+        package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
+        why = f"({type(error).__name__}: {error}); install that package anew"
+        problem = f"balancers: the driver '{driver}'{package} can't be loaded from {entry.value} {why}"
+        raise InvalidInput([problem]) from error

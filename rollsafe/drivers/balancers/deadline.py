@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from rollsafe.drivers.resolving import resolve
+
 
 class SocketLike(Protocol):
     """What a driver needs of a connection: a real socket has it, and a channel through SSH has it too."""
@@ -41,10 +43,10 @@ class Deadline:
 
 
 def dial_tcp(host: str, port: int, timeout_s: float) -> socket.socket:
-    """Connect over TCP, all addresses of the name together within `timeout_s`. Raises OSError, TimeoutError too."""
+    """Connect over TCP, the name and all its addresses within `timeout_s` together. Raises OSError."""
     deadline = Deadline(timeout_s)
     failure: OSError | None = None
-    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, proto, _, address in resolve(host, port, deadline.left()):
         sock = socket.socket(family, kind, proto)
         try:
             sock.settimeout(deadline.left())

@@ -5,6 +5,7 @@ closes. Each answer ends with an empty line, an empty one too: that is how a cut
 """
 
 import math
+import re
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
@@ -15,9 +16,13 @@ from rollsafe.errors import BalancerError, Effect, InvalidInput, ShellError
 from rollsafe.model.settings import EndpointSettings, SshSettings
 
 if TYPE_CHECKING:
-    from rollsafe.drivers.balancers import Ssh, SshFor
+    from rollsafe.drivers.balancers import Completed, Ssh, SshFor
 
 ANSWER_LIMIT = 4 * 1024 * 1024  # bytes; a backend of 10,000 servers needs less
+
+_NO_PROGRAM = 127
+# what socat and nc say of a connect(2) that failed; their words for a line that broke later are others
+_NOT_CONNECTED = re.compile(r"\bE connect\(|connect failed|Connection refused|Permission denied|No such file")
 
 Open = Callable[[Deadline], SocketLike]
 
@@ -121,10 +126,18 @@ class Wire:
         except TimeoutError as error:
             self._unreachable(error)
         if done.exit_status != 0:
-            text = done.stderr.decode("utf-8", errors="replace").strip()[-300:]
-            effect = Effect.UNKNOWN if done.stdout else Effect.NONE
-            raise BalancerError(f"the host of {self._where()} could not reach the socket: {text}", effect=effect)
+            self._failed_there(done)
         return done.stdout
+
+    def _failed_there(self, done: "Completed") -> NoReturn:
+        """Only where no program was started, or its connect failed, is it sure that HAProxy got nothing."""
+        text = done.stderr.decode("utf-8", errors="replace").strip()[-300:]
+        if not done.stdout and (done.exit_status == _NO_PROGRAM or _NOT_CONNECTED.search(text)):
+            raise BalancerError(f"the host of {self._where()} could not reach the socket: {text}", effect=Effect.NONE)
+        raise BalancerError(
+            f"{self._where()}: the program that carries the line on its host failed with {done.exit_status}, and the "
+            f"line may have got through: {text or 'it said nothing'}"
+        )
 
     def _host(self) -> "Ssh":
         settings: SshSettings | None = self._endpoint.ssh

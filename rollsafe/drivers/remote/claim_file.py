@@ -81,7 +81,7 @@ exit 10
 """
 
 _MAY_CLAIM = """
-need flock sync mktemp head wc find setsid
+need flock sync mktemp head wc find setsid cat chmod ln mkdir mv rm
 if folder look; then
   no_link "$file" "$lock"
   if [ ! -w "$dir" ]; then fail "$(id -un) may not write to the claim folder $dir: add this user to its group"; fi

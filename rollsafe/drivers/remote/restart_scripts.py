@@ -135,11 +135,19 @@ answer alive
 )
 
 # The command did not do its work in its time: it and what it waits for are ended. What it has sent into the background
-# is no child of it any more, and is left alone.
+# is no child of it any more, and is left alone. Who is whose child, /proc tells: many small machines have no ps.
 END = (
     _OVERDUE
     + """
-need ps
+parents() {
+  for one in /proc/[0-9]*/stat; do
+    line=
+    { IFS= read -r line <"$one"; } 2>/dev/null
+    case $line in *") "*) ;; *) continue ;; esac
+    set -- ${line##*) }
+    echo "${line%% *} $2"
+  done
+}
 children() {
   tree=" $inner " more=1
   while [ -n "$more" ]; do
@@ -148,7 +156,7 @@ children() {
       case $tree in *" $child "*) continue ;; esac
       case $tree in *" $parent "*) tree="$tree$child " more=1 ;; esac
     done <<LIST
-$(ps -e -o pid= -o ppid=)
+$(parents)
 LIST
   done
 }
@@ -207,7 +215,7 @@ echo "$said"
 
 # $1 what sudo is asked about (empty: no sudo); $2 the unit (empty: a command); $3 the command's program
 MAY_RESTART = """
-need flock setsid sync head tail
+need flock setsid sync head tail mv rm sleep
 if [ -n "$2" ]; then
   command -v systemctl >/dev/null 2>&1 || fail "there is no systemctl there: set restart.command and restart.identity"
   case $(systemctl show "$2" -p LoadState 2>&1) in

@@ -29,7 +29,8 @@ fail() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 3; }
 unsure() { printf "\nrollsafe:failed\n%s\n" "$1"; exit 4; }
 need() {
   for tool in "$@"; do
-    command -v "$tool" >/dev/null 2>&1 || fail "the program $tool is missing there (packages util-linux, coreutils)"
+    command -v "$tool" >/dev/null 2>&1 ||
+      fail "the program $tool is missing there (packages util-linux, coreutils, findutils)"
   done
 }
 gone() {

@@ -14,6 +14,7 @@ from rollsafe.drivers.ssh.known_hosts import DEFAULT_PORT, Source, read_source
 from rollsafe.errors import Effect, ShellError
 from rollsafe.model.settings import Hop, SshSettings
 
+HIGHEST_PORT = 65535
 MOST_HOPS = 8  # a chain that is longer is a ring in ~/.ssh/config
 MOST_INCLUDES = 16  # OpenSSH's own limit on nested Include lines
 PROGRAM_S = 10.0  # what a program of a `Match exec` line may take
@@ -45,7 +46,7 @@ class ClientConfig:
 
     def __init__(self, paths: tuple[str, ...] = ("~/.ssh/config", "/etc/ssh/ssh_config")) -> None:
         # "Host *" between the files ends the last block of the one before
-        text = "\nHost *\n".join(_expand(Path(path).expanduser(), 0) for path in paths)
+        text = "\nHost *\n".join(_expand(at_home(path), 0) for path in paths)
         try:
             self._config = paramiko.SSHConfig.from_text(text)
         except (paramiko.SSHException, ValueError) as error:
@@ -84,8 +85,8 @@ class ClientConfig:
         address = found.get("hostname", hop.host)
         return Target(
             address=address,
-            port=hop.port or int(found.get("port", DEFAULT_PORT)),
-            user=hop.user or found.get("user") or getpass.getuser(),
+            port=hop.port or _port(f"the Port of {hop.host}", found.get("port", str(DEFAULT_PORT))),
+            user=hop.user or found.get("user") or _own_name(hop.host),
             host_key_name=found.get("hostkeyalias", address),
             known_hosts=_known_hosts(settings, found),
             identities=tuple(_paths(found.get("identityfile")) or DEFAULT_IDENTITIES),
@@ -97,8 +98,16 @@ class ClientConfig:
     def _lookup(self, host: str) -> paramiko.SSHConfigDict:
         try:
             return self._config.lookup(host)
-        except (paramiko.SSHException, ImportError) as error:
+        except (paramiko.SSHException, ImportError, ValueError, LookupError) as error:
             raise ShellError(f"{host}: ~/.ssh/config can't be understood: {error}", effect=Effect.NONE) from error
+
+
+def at_home(path: str) -> Path:
+    """The path with its `~` or `~user` replaced; as it stands, and so leading nowhere, where nobody knows that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 class _Programs:
@@ -119,7 +128,44 @@ class _Programs:
         return answer
 
 
+class _Names:
+    """What paramiko asks of getpass: of each host, whether or not its name is needed."""
+
+    @staticmethod
+    def getuser() -> str:
+        """The name of who runs this; in a container that gives out numbers only, the number."""
+        return _name_here() or str(os.getuid())
+
+
 paramiko.config.invoke = _Programs()  # type: ignore[attr-defined]  # not in the stubs
+paramiko.config.getpass = _Names()  # type: ignore[attr-defined]  # not in the stubs
+
+
+def _name_here() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no variable, no line in passwd: KeyError, from Python 3.13 on OSError
+        return None
+
+
+def _own_name(host: str) -> str:
+    name = _name_here()
+    if name is None:
+        raise ShellError(
+            f"{host}: no user is set for it, and this process (uid {os.getuid()}) has no name on this machine: set "
+            f"`ssh.user` in the inventory, or a User line in ~/.ssh/config",
+            effect=Effect.NONE,
+        )
+    return name
+
+
+def _port(what: str, word: str) -> int:
+    if not (word.isascii() and word.isdigit() and 0 < int(word) <= HIGHEST_PORT):
+        raise ShellError(
+            f"~/.ssh/config: {what} is {word!r}, which is no port: write a number from 1 to {HIGHEST_PORT}",
+            effect=Effect.NONE,
+        )
+    return int(word)
 
 
 def _hop(word: str) -> Hop:
@@ -131,9 +177,9 @@ def _hop(word: str) -> Hop:
         port = port.removeprefix(":")
     elif rest.count(":") == 1:
         host, _, port = rest.partition(":")
-    if not host or (port and not port.isdigit()):
+    if not host:
         raise ShellError(f"~/.ssh/config: ProxyJump {word!r} is not [USER@]HOST[:PORT]", effect=Effect.NONE)
-    return Hop(host, int(port) if port else None, user or None)
+    return Hop(host, _port(f"the port in ProxyJump {word!r}", port) if port else None, user or None)
 
 
 def _known_hosts(settings: SshSettings, found: paramiko.SSHConfigDict) -> tuple[Source, ...]:
@@ -145,7 +191,7 @@ def _known_hosts(settings: SshSettings, found: paramiko.SSHConfigDict) -> tuple[
         return (read_source(settings.known_hosts) or Source(settings.known_hosts, ""),)
     user = found.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2").split()
     shared = found.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2").split()
-    paths = [str(Path(path.strip('"')).expanduser()) for path in (*user, *shared) if path.lower() != "none"]
+    paths = [str(at_home(path.strip('"'))) for path in (*user, *shared) if path.lower() != "none"]
     sources = [source for path in paths if (source := read_source(path))]
     return tuple(sources) or tuple(Source(path, "") for path in paths[:1])
 
@@ -162,7 +208,7 @@ def _agent(word: str | None) -> str | None:
         return os.environ.get("SSH_AUTH_SOCK") or None
     if word.lower() == "none":
         return None
-    return os.environ.get(word[1:]) if word.startswith("$") else str(Path(word).expanduser())
+    return os.environ.get(word[1:]) if word.startswith("$") else str(at_home(word))
 
 
 def _expand(path: Path, depth: int) -> str:
@@ -189,7 +235,7 @@ def _expand(path: Path, depth: int) -> str:
 
 
 def _included(path: Path, rest: str) -> list[Path]:
-    home = Path("~/.ssh").expanduser()
+    home = at_home("~/.ssh")
     base = path.parent if path.is_relative_to("/etc/ssh") else home
-    patterns = [str(base / Path(word.strip('"')).expanduser()) for word in rest.split()]
+    patterns = [str(base / at_home(word.strip('"'))) for word in rest.split()]
     return [Path(found) for pattern in patterns for found in sorted(glob.glob(pattern))]  # noqa: PTH207 - absolute patterns

@@ -120,10 +120,9 @@ class SshConnection:
                 line, shell = self._idle.pop()
             except IndexError:
                 break
-            if line.alive() and shell.answers(Deadline(limit)):
+            if self._still_answers(line, shell, Deadline(limit)):
                 return line, shell
             shell.close()
-            self._drop(line)  # a peer that vanished without a word
         line, channel = self._opened(timeout_s, lambda last, within: last.open_command(deadline=within))
         try:
             accepted = line.last.send_command(channel, START, deadline=Deadline(limit))
@@ -133,6 +132,16 @@ class SshConnection:
         if not accepted:
             raise refused(f"{self.host}: sshd refuses to run commands for this user")
         return line, StandingShell(self.host, channel)
+
+    def _still_answers(self, line: Line, shell: StandingShell, deadline: Deadline) -> bool:
+        """A shell that died alone takes no other command of its connection with it; a silent peer has lost them all."""
+        if line.alive():
+            try:
+                return shell.answers(deadline)
+            except TimeoutError:
+                pass  # a peer that vanished without a word
+        self._drop(line)
+        return False
 
     def _broken(self, error: Exception, command: str, timeout_s: float) -> ShellError:
         if isinstance(error, ShellError):

@@ -3,11 +3,11 @@
 import logging
 import socket
 import sys
-import threading
 from dataclasses import dataclass, field
 
 import paramiko
 
+from rollsafe.drivers.resolving import Address, resolve
 from rollsafe.drivers.ssh.client_config import ClientConfig, Target
 from rollsafe.drivers.ssh.deadline import Deadline
 from rollsafe.drivers.ssh.keys import KeyRing, Offer
@@ -76,9 +76,14 @@ def _reach(line: Line, before: Target | None, target: Target, deadline: Deadline
             f"the jump host {before.label} can't reach {target.address}:{target.port}: {error}. Is the address right "
             f"as seen from there, and does its sshd allow AllowTcpForwarding?"
         ) from error
-    except (ChannelTimeout, EOFError, paramiko.SSHException) as error:
+    except ChannelTimeout as error:
         raise refused(
             f"the jump host {before.label} did not reach {target.address}:{target.port} within {deadline.seconds:g} s"
+        ) from error
+    except (EOFError, OSError, paramiko.SSHException) as error:
+        raise refused(
+            f"the connection to the jump host {before.label} broke before it reached {target.address}:{target.port}: "
+            f"{error or 'end of file'}"
         ) from error
 
 
@@ -108,26 +113,15 @@ def _tcp(target: Target, deadline: Deadline) -> socket.socket:
     raise refused(f"{where} can't be reached: {failure.strerror if failure else 'no address'}") from failure
 
 
-def _resolve(
-    target: Target, deadline: Deadline
-) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
-    """getaddrinfo with a limit: it has none of its own, and a dead name server takes it half a minute."""
-    answers: list[object] = []
-
-    def ask() -> None:
-        try:
-            answers.append(socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            answers.append(error)
-
-    asking = threading.Thread(target=ask, name="resolve", daemon=True)
-    asking.start()
-    asking.join(deadline.left())
-    if not answers:
-        raise refused(f"the name {target.address} was not resolved within {deadline.seconds:g} s: is DNS up?")
-    if isinstance(answers[0], Exception):
-        raise refused(f"the name {target.address} is not known: {answers[0]}") from answers[0]
-    return answers[0]  # type: ignore[return-value]  # getaddrinfo's answer, as it came
+def _resolve(target: Target, deadline: Deadline) -> list[Address]:
+    try:
+        return resolve(target.address, target.port, deadline.left())
+    except TimeoutError as error:
+        raise refused(
+            f"the name {target.address} was not resolved within {deadline.seconds:g} s: is DNS up?"
+        ) from error
+    except OSError as error:
+        raise refused(f"the name {target.address} is not known: {error}") from error
 
 
 def _tune(sock: socket.socket) -> None:

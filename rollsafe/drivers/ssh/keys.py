@@ -15,7 +15,7 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from paramiko.agent import AgentKey, AgentSSH
 
-from rollsafe.drivers.ssh.client_config import Target
+from rollsafe.drivers.ssh.client_config import Target, at_home
 from rollsafe.drivers.ssh.known_hosts import fingerprint
 from rollsafe.errors import Effect, ShellError
 from rollsafe.model.settings import SshSettings
@@ -64,12 +64,18 @@ class KeyRing:
         Raises ShellError (effect NONE) where the inventory's own key can't be used.
         """
         agent, agent_keys = _agent_keys(target.agent, timeout_s)
-        offer = Offer(close=agent.let_go)
+        try:
+            return self._offer(settings, target, agent_keys, Offer(close=agent.let_go))
+        except BaseException:
+            agent.let_go()
+            raise
+
+    def _offer(self, settings: SshSettings, target: Target, agent_keys: list[AgentKey], offer: Offer) -> Offer:
         if settings.private_key_data is not None or settings.private_key is not None:
             offer.candidates.append(self._own(settings, agent_keys))
             return offer
         files = [self._from_config(path, target, settings, offer) for path in target.identities]
-        wanted = [public for path in target.identities if (public := _public_part(Path(path).expanduser()))]
+        wanted = [public for path in target.identities if (public := _public_part(at_home(path)))]
         preferred = [key for key in agent_keys if key.asbytes() in wanted or key.blob in wanted]
         others = [] if target.identities_only else [key for key in agent_keys if key not in preferred]
         offer.candidates = [_from_agent(key) for key in (*preferred, *others)]
@@ -119,14 +125,14 @@ class KeyRing:
         return Candidate(f"{name} with {certificate}", key)
 
     def _from_config(self, path: str, target: Target, settings: SshSettings, offer: Offer) -> Candidate | None:
-        file = Path(path).expanduser()
+        file = at_home(path)
         if not file.is_file():
             return None
         passphrase = settings.passphrase.reveal() if settings.passphrase else None
         certificate = settings.certificate or next(iter(target.certificates), None)
         try:
             key = self._load(str(file), _read(str(file)), passphrase)
-            return self._certified(str(file), key, str(Path(certificate).expanduser()) if certificate else None)
+            return self._certified(str(file), key, str(at_home(certificate)) if certificate else None)
         except NeedsPassphrase:
             offer.unusable.append(f"{file} is encrypted (ssh-add it, or give `ssh.passphrase`)")
         except ShellError as error:

@@ -53,12 +53,12 @@ class StandingShell:
         return answer
 
     def answers(self, deadline: Deadline) -> bool:
-        """Is it still there? One that answered a moment ago is taken to be."""
-        if not self._heard.passed:
+        """Is it still there? One that answered a moment ago is taken to be. Raises TimeoutError where nothing comes."""
+        if not self._heard.passed and not self._channel.closed:
             return True
         try:
             return self.run("true", b"", deadline, _PIECE)[0] == 0
-        except (TimeoutError, ShellGone, ShellError):
+        except (ShellGone, ShellError):
             return False
 
     def close(self) -> None:
