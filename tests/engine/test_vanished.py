@@ -29,7 +29,13 @@ def test_recover_puts_back_the_others_names_the_one_that_is_gone_and_ends_the_cl
     assert again.exit_code == 0
 
 
-@pytest.mark.parametrize(("type_", "step"), [("step.started", "healthy"), ("step.finished", "drain")])
+@pytest.mark.parametrize(
+    ("type_", "step"),
+    [
+        pytest.param("step.finished", "drain", id="between two drains"),
+        pytest.param("step.started", "healthy", id="while the node starts"),
+    ],
+)
 def test_a_run_finishes_the_node_begins_no_other_and_names_what_is_gone(type_: str, step: str) -> None:
     cluster, steps = shorten(small_cluster(endpoints=2), EACH_NODE)
     sim, engine = SimWorld(cluster), Engine(cluster, steps)

@@ -29,7 +29,7 @@ DRAINING = (
         "    if not isinstance(seat, Unread) or not seat.no_member:\n",
         "    if True:\n",
         "tests/engine/test_vanished.py::test_a_run_finishes_the_node_begins_no_other_and_names_what_is_gone"
-        "[step.finished-drain]",
+        "[between two drains]",
     ),
     Guard(
         "drained, three readings of 0",
