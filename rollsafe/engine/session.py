@@ -170,9 +170,10 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     if not copies.of(runs[0]):
         return _recover(session, run_id, wait_s, take_over=take_over)  # it has ended; is there another?
     unmatched.refuse_wrong_forget(session, copies.highest(runs[0]))
+    before = copies.highest(runs[0]).who
     taken = _taken(session, copies, runs[0], "recover", take_over=take_over)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
-    text = f"the claim of run {runs[0]} was taken over from {taken.record.who.who}"
+    text = f"the claim of run {runs[0]} was taken over from {before.who}"
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
     blocked = {**taken.blocked, **dict.fromkeys(unmatched.strange_nodes(session.world, plan), "")}

@@ -165,6 +165,14 @@ def clear_done(world: World, copies: Copies) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who takes over."""
+
+    holder: str
+    who: Who
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A claim that is ours now. `blocked` nodes could not be raised, each with the reason."""
 
@@ -195,9 +203,8 @@ def take_over(
     blocked = dict(copies.unread)
     raised: dict[str, ClaimRecord] = {}
     for _ in range(1 + len(world.claims)):  # each round but the last raises one more node
-        fresh = _raise_all(
-            world, {n: c for n, c in copies.records.items() if n not in raised}, run, also, epoch, holder
-        )
+        left = {n: c for n, c in copies.records.items() if n not in raised}
+        fresh = _raise_all(world, left, run, also, epoch, _Holder(holder, who))
         raised |= {node: done for node, done in fresh.items() if isinstance(done, ClaimRecord)}
         blocked |= {node: reason for node, reason in fresh.items() if isinstance(reason, str)}
         if not any(copy.token.run == run for copy in raised.values()):
@@ -222,7 +229,7 @@ def _outwait(clock: RunClock, asked: Asked = never) -> None:
 
 
 def _raise_all(
-    world: World, copies: Mapping[str, ClaimRecord], run: str, also: Sequence[str], epoch: int, holder: str
+    world: World, copies: Mapping[str, ClaimRecord], run: str, also: Sequence[str], epoch: int, new: _Holder
 ) -> dict[str, ClaimRecord | str]:
     """Each copy as it was raised, or why it was not: then its node is blocked."""
     done: dict[str, ClaimRecord | str] = {}
@@ -235,7 +242,7 @@ def _raise_all(
             elif not of_another and copy.token.epoch >= epoch:
                 done[node] = f"{copy.who.who} took it over as well"
             else:
-                done[node] = _raise(world, node, copy, copy.token.epoch + 1 if of_another else epoch, holder)
+                done[node] = _raise(world, node, copy, copy.token.epoch + 1 if of_another else epoch, new)
         except ClaimError as error:
             done[node] = str(error)
         except Refused:
@@ -245,11 +252,12 @@ def _raise_all(
     return done
 
 
-def _raise(world: World, node: str, copy: ClaimRecord, epoch: int, holder: str) -> ClaimRecord:
-    """Raise one copy, only if run, epoch and holder are still what was read. The record stays in place."""
+def _raise(world: World, node: str, copy: ClaimRecord, epoch: int, new: _Holder) -> ClaimRecord:
+    """Raise one copy, only if run, epoch and holder are still what was read. What it tells of the nodes stays in place;
+    whose it is from now on is told at once, for others meet it during the 10 s that follow."""
     for _ in range(5):
-        token = replace(copy.token, epoch=epoch, holder=holder)
-        wanted = replace(copy, token=token)
+        token = replace(copy.token, epoch=epoch, holder=new.holder)
+        wanted = replace(copy, token=token, who=new.who, released=False)
         try:
             if world.claims[node].swap(copy.token, wanted):
                 return wanted
@@ -257,7 +265,7 @@ def _raise(world: World, node: str, copy: ClaimRecord, epoch: int, holder: str) 
             if error.effect is Effect.NONE:
                 raise
         there = world.claims[node].read()
-        if there is not None and there.token.holder == holder and there.token.epoch == epoch:
+        if there is not None and there.token.holder == new.holder and there.token.epoch == epoch:
             return there
         if there is None or _identity(there) != _identity(copy):
             raise Refused(f"another takes over at the same time: the claim on {node} has changed; look with status")

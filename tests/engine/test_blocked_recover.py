@@ -90,3 +90,22 @@ def test_where_no_claim_can_be_taken_over_what_the_dead_run_left_out_is_named() 
     )
     assert len(sim.outside.acts) == before
     sim.close()
+
+
+def test_for_the_ten_seconds_of_a_takeover_the_claim_names_who_takes_over() -> None:
+    sim, engine = killed_in_the_restart()
+    told: list[tuple[float, str, bool]] = []
+    operator = sim.operator("h2")
+
+    def look() -> None:
+        claim = sim.nodes["n1"].claim
+        if claim is not None and claim.token.epoch == 2:
+            told.append((sim.timeline.now, claim.who.who, claim.released))
+
+    sim.timeline.every(1.0, look)
+    ended = engine("recover", operator, sim.world(operator), "r")
+    assert ended.exit_code == 0
+    assert len(told) >= 10
+    assert {(who, released) for _, who, released in told} == {("h2", False)}
+    assert "taken over from runner" in next(r.message for r in operator.records if r.type == "claim.made")
+    sim.close()

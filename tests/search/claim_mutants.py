@@ -139,7 +139,7 @@ def _later_copies_are_left(patch: Patch) -> None:
         world: World, clock: RunClock, copies: takeover.Copies, run: str, who: Who, holder: str, *, also: Sequence[str]
     ) -> takeover.Taken:
         epoch = max(copy.token.epoch for copy in copies.of(run).values()) + 1
-        done = takeover._raise_all(world, copies.of(run), run, (), epoch, holder)
+        done = takeover._raise_all(world, copies.of(run), run, (), epoch, takeover._Holder(holder, who))
         raised = {node: it for node, it in done.items() if isinstance(it, ClaimRecord)}
         takeover._outwait(clock)
         blocked = {**copies.unread, **{node: it for node, it in done.items() if isinstance(it, str)}}

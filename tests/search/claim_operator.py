@@ -185,7 +185,7 @@ class Hands:
         try:
             others = copies.unbegun(runs[0])
             taken = takeover.take_over(self.world, self.clock, copies, runs[0], who, self.program.name, also=others)
-        except (Refused, ClaimError):
+        except (Refused, ClaimError, takeover.NotTaken):
             return END
         self.keeper = taken.keeper
         return self._resumed(taken) if self.program.mode == "resume" else self._recovering(taken)
