@@ -217,9 +217,11 @@ class Actor:
         self._log.about("write.failed", write.member, problem, **self._words(write), effect=effect.value)
 
     def _words(self, write: MemberWrite) -> dict[str, object]:
-        found = self._log.state.nodes[write.member.node].found.get(write.member)
+        node = self._log.state.nodes[write.member.node]
+        back = node.found.get(write.member)
+        found = node.read.get(write.member, back.admin if back else None)
         return {
-            "found": found.admin.value if found else None,
+            "found": found.value if found else None,
             "to": write.to.admin.value,
             "why": write.why,
         }

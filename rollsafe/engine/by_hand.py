@@ -7,7 +7,7 @@ from rollsafe.engine.session import Session, closing, roll, started
 from rollsafe.errors import ClaimError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import AdminState, Found
+from rollsafe.model.reading import AdminState, Found, Member, SeatReading
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Readings
@@ -33,17 +33,25 @@ def _ready(session: Session, plan: Plan, now: Readings, node: str) -> Ending:
     if isinstance(keeper, Ending):
         return keeper
     session.log.write("claim.made", "the claim is ours on every node", data={"fine": []})
-    # "found" is what the node is brought to: where this process dies of it, `recover` brings it there
+    # the claim tells what the node is brought to: where this process dies of it, `recover` brings it there
     wrote = (AdminState.DRAIN.value, AdminState.MAINT.value)
     entry = tuple(FoundMember(member, Found(AdminState.READY), wrote) for member in plan.members_of(node))
     try:
         keeper.change(entries={node: entry}, node_in_hand=node, doing=f"putting {node} back into service")
     except ClaimError as error:
         return _nothing_begun(session, keeper, str(error))
-    found = [{**found_data(it.member, it.found), "wrote": list(it.wrote)} for it in entry]
+    found = [
+        {**found_data(it.member, it.found), "admin": _read(now, it.member), "goal": "ready", "wrote": list(wrote)}
+        for it in entry
+    ]
     words = {"position": 1, "of": 1, "found": found, "counts_as_stopped": True}
     session.log.write("node.started", f"{node} goes back into service", node=node, data=words)
     return roll(session, plan, keeper)
+
+
+def _read(now: Readings, member: Member) -> str:
+    seat = now.member(member)
+    return seat.admin.value if isinstance(seat, SeatReading) else AdminState.READY.value
 
 
 def _nothing_begun(session: Session, keeper: ClaimKeeper, why: str) -> Ending:

@@ -113,7 +113,11 @@ EVENTS: dict[str, Event] = {
         {
             "position": Field("integer", "its place in the order, from 1", always=True),
             "of": Field("integer", "how many nodes there are to do", always=True),
-            "found": Field("list", "each member: service, balancer, endpoint, pool, seat, admin, restore", always=True),
+            "found": Field(
+                "list",
+                "each member: service, balancer, endpoint, pool, seat, admin, restore; with `ready` by hand its goal",
+                always=True,
+            ),
             "counts_as_stopped": Field("boolean", "in a recovery: it may have been stopped, so health comes first"),
         },
     ),

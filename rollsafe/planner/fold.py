@@ -129,7 +129,8 @@ def _closed_s(closed_s: float | None, record: Record) -> float | None:
 
 def _node_started(state: RunState, record: Record) -> RunState:
     assert record.node is not None
-    found = {member_of(d): Found(AdminState(d["admin"]), d["restore"]) for d in record.data["found"]}
+    found = {member_of(d): Found(AdminState(d.get("goal", d["admin"])), d["restore"]) for d in record.data["found"]}
+    read = {member_of(d): AdminState(d["admin"]) for d in record.data["found"] if "goal" in d}
     wrote = {
         member_of(d): frozenset(AdminState(w) for w in d.get("wrote", ()))
         for d in record.data["found"]
@@ -139,6 +140,7 @@ def _node_started(state: RunState, record: Record) -> RunState:
         record.node,
         record.at_s,
         found,
+        read,
         wrote=wrote,
         counts_as_stopped=bool(record.data.get("counts_as_stopped")),
         out_s=record.at_s if wrote else None,  # an earlier run may have taken it out: it is out since then, at least

@@ -53,7 +53,8 @@ class NodeState:
 
     name: str
     started_s: float
-    found: Mapping[Member, Found]
+    found: Mapping[Member, Found]  # where each member goes back to
+    read: Mapping[Member, AdminState] = field(default_factory=dict)  # what `ready` by hand found, which is to end
     wrote: Mapping[Member, frozenset[AdminState]] = field(default_factory=dict)
     last_seen: Mapping[Member, AdminState] = field(default_factory=dict)  # the last state of ours that was seen
     in_doubt: Mapping[Member, AdminState] = field(default_factory=dict)  # an intent without an outcome

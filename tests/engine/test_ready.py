@@ -57,6 +57,16 @@ def test_a_node_that_was_not_healthy_is_put_into_service_by_the_recover_that_is_
     assert (recovered.exit_code, it.in_service(), it.claims()) == (0, True, [])
 
 
+def test_what_was_found_is_told_as_it_was() -> None:
+    it = Drained()
+    operator = it.sim.operator("first")
+    assert it.ready(operator).exit_code == 0
+    started = next(record for record in operator.records if record.type == "node.started")
+    assert {entry["admin"] for entry in started.data["found"]} == {"drain", "maint"}
+    written = {record.data["found"] for record in operator.records if record.type == "write.done"}
+    assert written == {"drain", "maint"}
+
+
 @pytest.mark.parametrize("effect", range(4, 14))
 def test_wherever_it_dies_recover_puts_the_node_into_service_or_nothing_was_begun(effect: int) -> None:
     it = Drained()
