@@ -78,6 +78,7 @@ class Watch:
     totals: Mapping[Member, int] = field(
         default_factory=dict
     )  # requests so far, of drained members of the node in hand
+    counted: Mapping[PoolKey, Mapping[str, int]] = field(default_factory=dict)  # requests so far, by seat
     arrived: frozenset[tuple[str, str]] = frozenset()  # (node, service): a drained member got new requests all the same
 
 

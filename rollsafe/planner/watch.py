@@ -20,6 +20,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
             reloaded_at=before.reloaded_at,
             born_at=before.born_at,
             totals=before.totals,
+            counted=before.counted,
             arrived=before.arrived,
         )
     fine = trouble_of(plan, state, now) == ""
@@ -37,6 +38,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         born_at=before.born_at if resumed else _births(before, now),
         voided_at=now.at_s if gap else before.voided_at,
         totals=totals,
+        counted={**before.counted, **_counted(now)},
         arrived=_arrived(state, before, totals),
     )
 
@@ -155,9 +157,21 @@ def _reloads(before: Watch, now: Readings, *, resumed: bool) -> dict[PoolKey, fl
         known = before.process.get(key)
         if known is None and resumed and pool.uptime_s is not None:
             reloaded[key] = now.at_s - pool.uptime_s
-        elif known is not None and known != pool.process:
+        elif known is not None and (known != pool.process or _counts_anew(before, key, pool)):
             reloaded[key] = now.at_s
     return reloaded
+
+
+def _counted(now: Readings) -> dict[PoolKey, Mapping[str, int]]:
+    pools = {key: pool for key, pool in now.pools.items() if isinstance(pool, PoolReading)}
+    return {key: {s.seat: s.total for s in pool.seats if s.total is not None} for key, pool in pools.items()}
+
+
+def _counts_anew(before: Watch, key: PoolKey, pool: PoolReading) -> bool:
+    """Has a count of requests gone back, where a name of the process may stay (Apache's nonce, if it is configured)? A
+    product that tells its process for sure tells its uptime, too; there somebody cleared the counters."""
+    known = before.counted.get(key, {})
+    return pool.uptime_s is None and any(s.total is not None and s.total < known.get(s.seat, 0) for s in pool.seats)
 
 
 def _births(before: Watch, now: Readings) -> dict[PoolKey, float]:

@@ -82,6 +82,20 @@ def test_after_a_reload_nothing_is_believed_for_as_long_as_a_request_may_take():
     assert isinstance(decide(look, story), FinishStep)
 
 
+def test_counts_that_begin_anew_are_a_reload_too_for_the_name_of_a_process_may_stay():
+    """Apache with a configured nonce, which a graceful restart keeps."""
+    look, story = draining()
+    look.set("b", "scim", 0, total=50)
+    look_again(look, story)
+    look.set("b", "scim", 0, total=2)
+    for _ in range(30):
+        look_again(look, story)
+        look.set("b", "scim", 0, total=3)
+        assert isinstance(decide(look, story), Wait)
+    look_again(look, story)
+    assert isinstance(decide(look, story), FinishStep)
+
+
 UPTIMES = {
     "an old process": ("run", 4000.0, True),
     "a run finds a process of 3 s: an older one may still hide requests": ("run", 3.0, False),
