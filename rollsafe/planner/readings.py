@@ -74,7 +74,6 @@ class Watch:
     process: Mapping[PoolKey, str] = field(default_factory=dict)
     reloaded_at: Mapping[PoolKey, float] = field(default_factory=dict)  # a new balancer process was seen
     born_at: Mapping[PoolKey, float] = field(default_factory=dict)  # the process of a run's first look, by its uptime
-    voided_at: float | None = None
     totals: Mapping[Member, int] = field(
         default_factory=dict
     )  # requests so far, of drained members of the node in hand

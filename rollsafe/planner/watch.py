@@ -1,7 +1,6 @@
 """Streaks: three readings with 0 active, health unbroken for so long. Pure; a gap in time voids them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Check, Member, PoolReading, SeatReading, Unread
@@ -35,15 +34,9 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         process=_processes(before, now),
         reloaded_at=reloaded,
         born_at=before.born_at if resumed else _births(before, now),
-        voided_at=now.at_s if gap else before.voided_at,
         totals=totals,
         arrived=_arrived(state, before, totals),
     )
-
-
-def void(watch: Watch, at_s: float) -> Watch:
-    """No streak counts any more."""
-    return replace(watch, idle={}, healthy_since={}, calm_since=None, voided_at=at_s)
 
 
 def trouble_of(plan: Plan, state: RunState, now: Readings) -> str:
