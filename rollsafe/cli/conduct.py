@@ -255,7 +255,8 @@ class Conductor:
         return self._events
 
     def _text_listener(self) -> Listener:
-        if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
+        plain = self.options.verbose > 0  # -v logs to the same terminal, and would tear the picture
+        if not plain and sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
             from rich.console import Console
 
             from rollsafe.reporting.live import LiveView

@@ -1,5 +1,6 @@
 """The frame of the command line: help that comes at once, one ending for every failure."""
 
+import io
 import json
 import math
 import os
@@ -356,11 +357,34 @@ def test_the_command_that_mends_works_as_it_stands(terminal: bool, told: str, mo
     assert mend_command([Path("a.yml")]) == told
 
 
-class StandIn:
-    """A standard input that is a terminal, or is none."""
+class StandIn(io.StringIO):
+    """A standard stream that is a terminal, or is none."""
 
     def __init__(self, terminal: bool) -> None:
-        self.isatty = lambda: terminal
+        super().__init__()
+        self.isatty = lambda: terminal  # type: ignore[method-assign] # the point of it
+
+
+@pytest.mark.parametrize(
+    ("options", "terminal", "kind", "view"),
+    [
+        (Options(), True, "xterm", "LiveView"),
+        (Options(no_color=True), True, "xterm", "LiveView"),
+        (Options(verbose=1), True, "xterm", "PlainLines"),
+        (Options(), True, "dumb", "PlainLines"),
+        (Options(), False, "xterm", "PlainLines"),
+    ],
+)
+def test_the_live_view_is_for_a_capable_terminal_that_no_log_goes_to(
+    options: Options, terminal: bool, kind: str, view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", StandIn(terminal))
+    monkeypatch.setenv("TERM", kind)
+    conductor = object.__new__(Conductor)
+    conductor.options, conductor.clock, conductor._closers = options, SystemClock(), []
+    assert type(conductor._text_listener()).__name__ == view
+    for close in conductor._closers:
+        close()
 
 
 def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(
