@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rollsafe.journal.store import RunRow
 
 # What the journal needs and a reader does not, unless every record is asked for.
-_QUIET = frozenset({"run.plan", "claim.changed", "probe.samples"})
+_QUIET = frozenset({"claim.changed", "probe.samples"})
 _ENDS_OF_WRITES = frozenset({"write.done", "write.failed"})
 
 
@@ -54,7 +54,7 @@ def _worth(records: Sequence[Record]) -> Iterator[Record]:
             continue
         if record.type == "gate.checked":
             gate, answer = (record.node, str(record.data.get("gate"))), str(record.data.get("allowed"))
-            if gates.get(gate) == answer and not record.data.get("warning"):
+            if gates.get(gate) == answer:
                 continue
             gates[gate] = answer
         yield record
