@@ -89,7 +89,7 @@ def budget(plan: Plan, now: Readings) -> Verdict:
     """The probes' budget is unspent, or an outage was asked for: then it is measured and told, and stops nothing."""
     fine = now.budget.level is Level.FINE
     told = "" if fine or not plan.accept_outage else "; --accept-outage: an outage was accepted"
-    return Verdict("budget", fine or plan.accept_outage, now.budget.reason + told)
+    return Verdict("budget", fine or plan.accept_outage, now.budget.reason + told, now.budget.remedy)
 
 
 def peers(plan: Plan, state: RunState, now: Readings) -> Verdict:

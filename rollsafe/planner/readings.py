@@ -51,15 +51,16 @@ class Level(IntEnum):
 
     FINE = 0
     HOLD = 1  # no other node is begun
-    STOP = 2  # the run stops
+    STOP = 2  # a node not yet stopped is put back at once, a stopped one as soon as it is healthy; then the end
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The probes' verdict: the worst of them, with its reason in numbers."""
+    """What a probe's budget says, or that of the worst of them: the reason in numbers, and what would change it."""
 
     level: Level = Level.FINE
     reason: str = "no probe"
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

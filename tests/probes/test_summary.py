@@ -1,4 +1,4 @@
-"""Samples folded into a summary; the ledger that puts answers in order; what the budget says of it."""
+"""Samples folded into a summary; the ledger that puts answers in order."""
 
 from functools import reduce
 
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
 from rollsafe.model.settings import ProbeSettings
-from rollsafe.planner.budget import Spending, judge_budget, quiet_limit_s
 from rollsafe.probes.ledger import OVERDUE_S, Ledger
 from rollsafe.probes.summary import Tally, fold, summarize
 
@@ -98,56 +97,3 @@ def test_a_request_that_hangs_for_ever_has_failed() -> None:
     assert ledger.summary(9.0).longest_outage_s == 1.0
     assert ledger.answered(hanging, sample(0.0, True), 9.0) == []
     assert ledger.summary(9.0).probes == 2
-
-
-BUDGET_ROWS = [
-    ("nothing failed", {}, {"probes": 9}, Spending.FINE, "0 of 9 failed"),
-    ("an outage within the limit is over", {}, {"probes": 9, "failed": 2, "longest_outage_s": 15.0}, Spending.FINE, ""),
-    (
-        "it fails just now",
-        {},
-        {"probes": 9, "failed": 1, "failed_in_a_row": 1, "outage_s": 2.0, "longest_outage_s": 2.0},
-        Spending.HOLD,
-        "failing for 2.0 s",
-    ),
-    (
-        "past the soft limit",
-        {"hold_outage_s": 5.0},
-        {"probes": 9, "failed": 2, "longest_outage_s": 6.0},
-        Spending.HOLD,
-        "6.0 s",
-    ),
-    ("past the hard limit", {}, {"probes": 9, "failed": 3, "longest_outage_s": 15.1}, Spending.STOP, "max_outage"),
-    (
-        "past the hard limit, going on",
-        {},
-        {"probes": 9, "failed": 3, "failed_in_a_row": 3, "outage_s": 16.0, "longest_outage_s": 16.0},
-        Spending.STOP,
-        "going on",
-    ),
-    ("as many as allowed", {"max_failures": 2}, {"probes": 9, "failed": 2}, Spending.FINE, ""),
-    ("one more", {"max_failures": 2}, {"probes": 9, "failed": 3}, Spending.STOP, "max_failures"),
-    (
-        "too many in a row",
-        {"max_failures_in_a_row": 1},
-        {"probes": 9, "failed": 2, "failed_in_a_row": 2, "longest_outage_s": 1.0},
-        Spending.STOP,
-        "in a row",
-    ),
-    ("a prober that stalls", {}, {"probes": 9, "unread_for_s": 7.1}, Spending.HOLD, "stalls"),
-    ("nothing asked yet", {}, {"probes": 0}, Spending.HOLD, "nothing"),
-]
-
-
-@pytest.mark.parametrize(
-    ("limits", "seen", "spending", "words"), [r[1:] for r in BUDGET_ROWS], ids=[r[0] for r in BUDGET_ROWS]
-)
-def test_budget(limits: dict[str, float], seen: dict[str, float], spending: Spending, words: str) -> None:
-    settings = ProbeSettings("scim", "main", "https://scim.example.com", interval_s=1.0, timeout_s=3.0, **limits)  # type: ignore[arg-type]  # the table's rows
-    assert quiet_limit_s(settings) == 7.0
-    budget = judge_budget(settings, ProbeSummary("scim", "main", **seen))  # type: ignore[arg-type]  # the table's rows
-    assert budget.spending is spending
-    assert budget.verdict.gate == "budget"
-    assert budget.verdict.allowed is (spending is Spending.FINE)
-    assert words in budget.verdict.reason
-    assert bool(budget.verdict.remedy) is not budget.verdict.allowed
