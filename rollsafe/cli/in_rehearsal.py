@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from rollsafe.config.playbook import STEPS
 from rollsafe.engine import session as sessions
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
@@ -18,7 +19,7 @@ from rollsafe.ports import World
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.operator import Operator
 
-EACH_NODE = tuple(PlannedStep(name) for name in ("drain", "restart", "healthy", "ready", "soak"))
+EACH_NODE = tuple(PlannedStep(name) for name in STEPS)
 
 
 @dataclass(slots=True)
