@@ -31,7 +31,12 @@ def inventory_words(paths: Sequence[Path]) -> str:
     return "".join(f" -i {shlex.quote(str(path))}" for path in paths)
 
 
+def inventory_named(paths: Sequence[Path] | None) -> str:
+    """The same for the paths of an option that may not have been given: then $ROLLSAFE_INVENTORY counts."""
+    by_environment = os.environ.get("ROLLSAFE_INVENTORY", "")
+    return inventory_words(paths or [Path(by_environment)] * bool(by_environment))
+
+
 def inventory_said(words: Sequence[str]) -> str:
-    """` -i FILE` for a command to be typed, as these words or $ROLLSAFE_INVENTORY name it."""
-    named = values(words, "-i", "--inventory") or [os.environ.get("ROLLSAFE_INVENTORY", "")]
-    return inventory_words([Path(name) for name in named if name])
+    """The same, of bare words."""
+    return inventory_named([Path(name) for name in values(words, "-i", "--inventory")])

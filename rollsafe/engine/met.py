@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import Blocked
-from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
 from rollsafe.planner.expand import find_members
 from rollsafe.planner.left_behind import begun, in_service, left_behind
-from rollsafe.planner.outcome import Ending, others_of
+from rollsafe.planner.outcome import Ending, in_place_of_recover, others_of
 from rollsafe.planner.readings import Order, PoolKey, Readings
 
 if TYPE_CHECKING:

@@ -190,7 +190,7 @@ def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain:
         )
     active = _active(plan, hand, service, now)
     # 0: somebody was there until just now, or this process stood still and had no time for three readings
-    seen = f"still has {active} active" if active else f"had 0 active in fewer than {IDLE_READINGS} readings running"
+    seen = f"still has {active} active" if active else f"read 0 active, but not {IDLE_READINGS} times in a row,"
     return HaltRun(
         f"{service.name} of {hand.name} {seen} after {service.timeout_s:g} s of drain (idle: required)",
         remedy=_remedy(plan, hand, service, now),
