@@ -146,7 +146,7 @@ def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, u
 def _unread(record: ClaimRecord, now: Readings, silent: set[PoolKey]) -> list[str]:
     """Members that the run wrote to, and whose balancers do not answer, or that this inventory does not know."""
     written = [told.member for entry in record.entries.values() for told in entry if told.wrote]
-    keys = {member: (member.balancer, member.endpoint, member.pool) for member in written}
+    keys = {member: member.pool_key for member in written}
     return [str(member) for member, key in keys.items() if key in silent or key not in now.pools]
 
 

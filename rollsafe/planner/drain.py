@@ -77,7 +77,7 @@ def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -
 
 def _silent(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
     for member in plan.members_of(hand.name):
-        since = now.watch.unread_since.get((member.balancer, member.endpoint, member.pool))
+        since = now.watch.unread_since.get(member.pool_key)
         seat = now.member(member)
         drain = hand.drains.get(member.service)
         if drain is not None and drain.rounds > DRAIN_ROUNDS:
@@ -227,7 +227,7 @@ def _hidden_until(plan: Plan, hand: NodeState, service: PlannedService, now: Rea
     Nothing tells when it has ended; `limit_s` bounds how long a request may take. A process that is young at a run's
     first look was mostly just started, so that little time is given to the one that may have been before it.
     """
-    keys = [(m.balancer, m.endpoint, m.pool) for m in plan.members_of(hand.name, service.name)]
+    keys = [m.pool_key for m in plan.members_of(hand.name, service.name)]
     watch = now.watch
     reloads = [watch.reloaded_at[key] + limit_s for key in keys if key in watch.reloaded_at]
     births = [watch.born_at[key] + min(limit_s, YOUNG_S) for key in keys if key in watch.born_at]

@@ -119,13 +119,7 @@ def _own(node: NodeState, member: Member, now: Readings) -> str:
 
 
 def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
-    entry = {
-        "node": member.node,
-        "service": member.service,
-        "balancer": member.balancer,
-        "endpoint": member.endpoint,
-        "state": state,
-    }
+    entry = {**member.place, "state": state}
     return {**entry, "mend": mend} if mend else entry
 
 

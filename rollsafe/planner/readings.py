@@ -100,12 +100,12 @@ class Readings:
 
     def pinned(self, members: tuple[Member, ...]) -> bool:
         """Are clients kept on their member in a pool of these, so that a drained one still gets new requests?"""
-        pools = [self.pools.get((m.balancer, m.endpoint, m.pool)) for m in members]
+        pools = [self.pools.get(m.pool_key) for m in members]
         return any(isinstance(pool, PoolReading) and pool.pinned for pool in pools)
 
     def member(self, member: Member) -> SeatReading | Unread:
         """What the endpoint says of one member."""
-        pool = self.pools.get((member.balancer, member.endpoint, member.pool), _NOT_READ)
+        pool = self.pools.get(member.pool_key, _NOT_READ)
         if isinstance(pool, Unread):
             return pool
         wanted = member.seat

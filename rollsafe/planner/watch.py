@@ -93,7 +93,7 @@ def _idle(
         for service in plan.services:
             key = (state.in_hand, service.name)
             seats = [now.member(m) for m in plan.members_of(*key)]
-            changed = any(reloaded.get((m.balancer, m.endpoint, m.pool)) == now.at_s for m in plan.members_of(*key))
+            changed = any(reloaded.get(m.pool_key) == now.at_s for m in plan.members_of(*key))
             idle = bool(seats) and all(isinstance(s, SeatReading) and s.admin.out and s.active == 0 for s in seats)
             counts[key] = before.idle.get(key, 0) + 1 if idle and not changed else 0
     return counts
