@@ -1,7 +1,7 @@
 """What all commands share: their common options, the exit codes and logging.
 
 A command is one function in the module of its name. It returns an ExitCode (or None), or raises one of our errors; it
-calls `begin` first. What it runs calls `now_touching` before anything can be written.
+calls `begin` first. The Conductor calls `now_touching` before the engine can write.
 """
 
 import os

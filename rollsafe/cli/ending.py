@@ -46,7 +46,7 @@ class EngineBroke(Exception):
 
 
 def now_touching() -> None:
-    """To be called just before a command's first write: from now on an unexpected failure ends in 40, not 1 or 10."""
+    """To be called before anything can be written: from now on an unexpected failure ends in 40, not 1 or 10."""
     global _touched  # noqa: PLW0603 - one process is one command; the fact outlives every object that could hold it
     _touched = True
 
