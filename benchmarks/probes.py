@@ -113,7 +113,7 @@ def measure(seconds: float, pem: Path | None) -> bool:
         peak = memory_kib()
         share = min(sleeping(seconds * 3 / 4 / SLICES) for _ in range(SLICES))
         grown = memory_kib() - peak
-        summary, latency = watch.summaries()[0], watch.latencies()[0]
+        summary = watch.summaries()[0]
         watch.stop()
     floor = min(*floors, *(bare(port.value, seconds / 8, verify) for _ in range(2)))
     process.terminate()
@@ -121,7 +121,7 @@ def measure(seconds: float, pem: Path | None) -> bool:
     print(
         f"{'https' if pem else 'http':5}  {share:5.2%} of a core  baseline {floor:5.2%}  {share / floor:.1f} x  "
         f"{grown:5d} KiB more  {summary.probes} probes  {summary.failed} failed  "
-        f"latest {summary.late_s * 1000:.1f} ms late  median {latency.median_s * 1000:.1f} ms"
+        f"latest {summary.late_s * 1000:.1f} ms late"
     )
     cheap = share - floor < LIMIT and share < TIMES_TLS * floor if pem else share < LIMIT
     return cheap and grown < GROWTH_KIB and summary.failed == 0

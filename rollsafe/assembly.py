@@ -17,15 +17,13 @@ from rollsafe.drivers.side_by_side import SideBySide, ThreadHeart
 from rollsafe.drivers.ssh.connection import SshPool
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.settings import CheckSettings, ProbeSettings, SshSettings
-from rollsafe.planner.budget import Spending, judge_budget
-from rollsafe.planner.readings import Budget, Level
+from rollsafe.planner.budget import spent
+from rollsafe.planner.readings import Budget
 from rollsafe.ports import Balancer, HealthCheck, World
 from rollsafe.probes.health import Dial, dial_directly, make_check
 from rollsafe.probes.http_probe import HttpProbe
 from rollsafe.probes.watch import Watch
 from rollsafe.reach import Reach, wire
-
-_LEVELS = {Spending.FINE: Level.FINE, Spending.HOLD: Level.HOLD, Spending.STOP: Level.STOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +65,11 @@ def assemble(cluster: Cluster, clock: SystemClock, reach: Reach | None = None) -
         world,
         clock,
         watch,
-        lambda: spent(cluster.probes, watch),
+        lambda: spent(cluster.probes, watch.summaries()),
         stack.close,
         {n.name: pool.get(n.ssh).check for n in cluster.live_nodes},
         reach.surveys,
     )
-
-
-def spent(probes: Sequence[ProbeSettings], watch: Watch) -> Budget:
-    """The worst of the probes' budgets."""
-    judged = [judge_budget(p, summary) for p, summary in zip(probes, watch.summaries(), strict=False)]
-    if not judged:
-        return Budget()
-    worst = max(judged, key=lambda budget: _LEVELS[budget.spending])
-    return Budget(_LEVELS[worst.spending], worst.verdict.reason)
 
 
 def _balancers(cluster: Cluster, pool: SshPool, stack: ExitStack) -> dict[tuple[str, str], Balancer]:

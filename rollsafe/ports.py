@@ -110,8 +110,8 @@ class ProbeWatch(Protocol):
     def summaries(self) -> tuple[ProbeSummary, ...]:
         """What was seen so far, one for each probe."""
 
-    def stop(self) -> tuple[ProbeSample, ...]:
-        """Stop asking; the samples that are kept (all failed ones, and enough good ones to draw)."""
+    def stop(self) -> None:
+        """Stop asking."""
 
 
 class Clock(Protocol):

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from rollsafe import __version__
-from rollsafe.cli.ending import Carried, Ending, unknown_command
+from rollsafe.cli.ending import Carried, CommandEnd, unknown_command
 
 # In the order of a first evening with rollsafe. The texts are here, not in the modules, so that `--help` imports none.
 COMMANDS = {
@@ -154,7 +154,7 @@ def run_command_line(arguments: Sequence[str], hear: Callable[[], None] | None =
 
     `hear`: lets signals in, called where their KeyboardInterrupt ends like every other failure.
     """
-    with Ending(arguments) as end:
+    with CommandEnd(arguments) as end:
         if hear is not None:
             hear()
         end.returned(app(args=list(arguments), prog_name="rollsafe", standalone_mode=False))

@@ -1,4 +1,4 @@
-"""What plan and status are asked about: the inventory, read and found good, before anything is loaded to look with."""
+"""The inventory of plan and status, read and found good before anything is loaded to look with; and `--until`."""
 
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path

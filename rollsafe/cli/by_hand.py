@@ -13,6 +13,7 @@ from rollsafe.engine.by_hand import ready
 from rollsafe.engine.session import is_drained
 from rollsafe.errors import Refused
 from rollsafe.model.plan import Plan
+from rollsafe.planner.outcome import in_place_of_recover
 from rollsafe.planner.readings import Readings
 
 
@@ -24,7 +25,7 @@ def by_hand(options: Options, mode: str, node: str) -> int:
         plan, now = rolling.survey()
         plan = replace(plan, policy=replace(plan.policy, soak_s=0.0))
         if mode == "restart":
-            refuse_in_service(plan, now, node)
+            refuse_in_service(plan, now, node, conductor.mend)
     except Refused as error:
         return conductor.refuse(error, mode)
     log = conductor.log(conductor.begin(plan))
@@ -33,8 +34,9 @@ def by_hand(options: Options, mode: str, node: str) -> int:
     return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))
 
 
-def refuse_in_service(plan: Plan, now: Readings, node: str) -> None:
-    """A node that still serves is not restarted by hand. Raises Refused."""
+def refuse_in_service(plan: Plan, now: Readings, node: str, mend: str) -> None:
+    """A node that still serves is not restarted by hand. `mend` is the command to recover with. Raises Refused."""
     why = is_drained(plan, now, node)
     if why:
-        raise Refused(f"nothing was touched: {node} is not drained: {why}. First: rollsafe drain {node}")
+        first = in_place_of_recover(mend, f"drain {node}")
+        raise Refused(f"nothing was touched: {node} is not drained: {why}. First: {first}")

@@ -1,13 +1,12 @@
 """What all commands share: their common options, the exit codes and logging.
 
 A command is one function in the module of its name. It returns an ExitCode (or None), or raises one of our errors; it
-calls `begin` first, and `now_touching` just before its first write.
+calls `begin` first. The Conductor calls `now_touching` before the engine can write.
 """
 
 import os
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -17,6 +16,7 @@ import typer
 
 from rollsafe.cli.ending import now_touching, tell
 from rollsafe.cli.exits import ExitCode
+from rollsafe.cli.words import inventory_words
 from rollsafe.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = [
     "begin",
     "chosen",
     "colours",
-    "inventory_paths",
     "inventory_words",
     "node_names",
     "now_touching",
@@ -99,24 +98,6 @@ JsonOption = Annotated[
 DEFAULT_PLAYBOOK = "rolling-restart"
 
 
-def inventory_paths(option: Sequence[Path] | None) -> list[Path]:
-    """The inventory files, first to last: the option, else $ROLLSAFE_INVENTORY, else ./inventory.yml.
-
-    Raises InvalidInput where none is named and there is no ./inventory.yml.
-    """
-    if option:
-        return list(option)
-    named = os.environ.get("ROLLSAFE_INVENTORY")
-    if named:
-        return [Path(named)]
-    default = Path("inventory.yml")
-    if not default.exists():
-        raise InvalidInput(
-            [f"no inventory: {default.absolute()} does not exist. Name one with -i PATH, or run `rollsafe init`."]
-        )
-    return [default]
-
-
 def node_names(option: str | None) -> tuple[str, ...] | None:
     """`a,b` as names in this order; None where the option was not given. Raises InvalidInput for a name given twice."""
     if option is None:
@@ -168,13 +149,6 @@ def as_typed() -> str:
     here = Path.cwd()
     whole = called.absolute()
     return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
-
-
-def inventory_words(paths: Sequence[Path]) -> str:
-    """` -i FILE` for a command to be typed; empty where ./inventory.yml is meant anyway."""
-    if len(paths) == 1 and paths[0] == Path("inventory.yml"):
-        return ""
-    return "".join(f" -i {shlex.quote(str(path))}" for path in paths)
 
 
 def colours(no_color: bool) -> bool:

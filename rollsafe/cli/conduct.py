@@ -214,7 +214,7 @@ class Conductor:
         """The engine gave up: every output ends with the exit code that the process will have. What is known to be out
         is named all the same."""
         log.close()
-        code, text = judge(error, touched=True)
+        code, text = judge(error, touched=True, inventory=inventory_words(self.loaded.paths))
         known = forced_ending(log.state, traces, mend=self.mend, at_s=self.run_clock.at_s())
         ending = Ending(code.outcome, int(code), text, known.nodes, unread=known.unread)
         if known.left_out:
@@ -255,7 +255,8 @@ class Conductor:
         return self._events
 
     def _text_listener(self) -> Listener:
-        if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
+        plain = self.options.verbose > 0  # -v logs to the same terminal, and would tear the picture
+        if not plain and sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
             from rich.console import Console
 
             from rollsafe.reporting.live import LiveView

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from rollsafe.lab.seen import Summary
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MEANINGS = {
-    ExitCode.DONE: "every node was restarted, is healthy, and is as it was found",
-    ExitCode.DEFECT: "a defect of rollsafe, before it wrote anything",
-    ExitCode.INVALID: "wrong usage or inventory; nothing was touched",
-    ExitCode.REFUSED: "nothing was touched",
-    ExitCode.STOPPED: "stopped early; every node that was touched is as it was found",
-    ExitCode.NODE_OUT: "a node is out of service; the run's last line names it, and the command that mends it",
-    ExitCode.UNKNOWN: "a balancer or a node could not be read at the end; the run's last line says which",
-}
 
 
 def demo(
@@ -145,7 +136,7 @@ class Story:
         if self._lab.fault:
             self.say(f"The fault: {self._sentence(self._lab.fault.happens)}")
             self.say(f"What a careful tool does: {self._sentence(self._lab.fault.lesson)}")
-        self.say(f"rollsafe ended with {int(code)} ({code.outcome}): {MEANINGS[code]}.")
+        self.say(f"rollsafe ended with {int(code)} ({code.outcome}): {code.meaning}.")
         if code in (ExitCode.NODE_OUT, ExitCode.UNKNOWN) and not keep:
             self.say("This cluster goes now, and there is nothing to mend. With --keep it stays, and you can mend it.")
 

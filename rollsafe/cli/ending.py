@@ -15,12 +15,15 @@ import typer
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.last_reports import ACTING, last_reports
 from rollsafe.cli.stdout import SafeStdout
+from rollsafe.cli.words import inventory_said, value, values
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
 
 QUOTING = frozenset({"runs", "show", "report", "schema"})  # they print what was: it gets no ending of now
 MENDING = frozenset({"resume", "recover"})  # they are asked for where another run may have left a node out
 TYPER_INTERRUPTED = 130  # what typer makes of a Ctrl-C that we did not see first
+
+LOOK = "What it left is not known: look with `rollsafe status{inventory}`, and mend with `rollsafe recover{inventory}`."
 
 _touched = False
 _reported = False
@@ -43,7 +46,7 @@ class EngineBroke(Exception):
 
 
 def now_touching() -> None:
-    """To be called just before a command's first write: from now on an unexpected failure ends in 40, not 1 or 10."""
+    """To be called before anything can be written: from now on an unexpected failure ends in 40, not 1 or 10."""
     global _touched  # noqa: PLW0603 - one process is one command; the fact outlives every object that could hold it
     _touched = True
 
@@ -60,7 +63,7 @@ def unknown_command(name: str, known: Sequence[str]) -> str:
     return f"There is no command {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
-class Ending:
+class CommandEnd:
     """Wraps one command. After the `with` block, `exit_code` is what the process ends with."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -94,7 +97,7 @@ class Ending:
         return not isinstance(error, SystemExit)
 
     def _failed(self, error: BaseException) -> None:
-        code, message = judge(error, touched=_touched)
+        code, message = judge(error, touched=_touched, inventory=inventory_said(self._arguments))
         if isinstance(error, KeyboardInterrupt) and code is ExitCode.REFUSED:
             code, message = interrupted(self._arguments, message)
         if not is_expected(error):
@@ -155,18 +158,20 @@ class Ending:
         return f" The traceback is in {path}; -v shows it."
 
 
-def judge(error: BaseException, *, touched: bool) -> tuple[ExitCode, str]:
-    """The exit code and the sentence for an error that no command caught. `touched`: was anything written before?"""
+def judge(error: BaseException, *, touched: bool, inventory: str = "") -> tuple[ExitCode, str]:
+    """The exit code and the sentence for an error that no command caught. `touched`: was anything written before?
+    `inventory` is the ` -i FILE` of the commands that it tells."""
+    look = LOOK.format(inventory=inventory)
     if is_usage(error):
         return ExitCode.INVALID, usage_text(error)
     if isinstance(error, EngineBroke | PortError):
         return ExitCode(error.exit_code) if isinstance(error, EngineBroke) else ExitCode.UNKNOWN, str(error)
     if isinstance(error, KeyboardInterrupt | EOFError | typer.Abort):
         code = ExitCode.UNKNOWN if touched else ExitCode.REFUSED
-        return code, f"Interrupted. {LOOK if touched else 'Nothing was touched.'}"
+        return code, f"Interrupted. {look if touched else 'Nothing was touched.'}"
     text = str(error) if isinstance(error, RollsafeError) else f"{type(error).__name__}: {error}"
     if touched:
-        return ExitCode.UNKNOWN, f"A defect of rollsafe ended this command: {text}. {LOOK}"
+        return ExitCode.UNKNOWN, f"A defect of rollsafe ended this command: {text}. {look}"
     if isinstance(error, InvalidInput | Refused | JournalError):
         return ExitCode.INVALID if isinstance(error, InvalidInput) else ExitCode.REFUSED, text
     return ExitCode.DEFECT, f"A defect of rollsafe ended this command before its first write: {text}."
@@ -176,7 +181,8 @@ def interrupted(arguments: Sequence[str], message: str) -> tuple[ExitCode, str]:
     """The exit code and the sentence for a signal before anything was begun; nobody refused."""
     command = set(arguments[:1])
     if command & MENDING:
-        return ExitCode.UNKNOWN, f"{message} What an interrupted run left out was not read: rollsafe recover"
+        mend = f"rollsafe recover{inventory_said(arguments)}"
+        return ExitCode.UNKNOWN, f"{message} What an interrupted run left out was not read: {mend}"
     return (ExitCode.STOPPED if command & ACTING else ExitCode.REFUSED), message
 
 
@@ -187,9 +193,6 @@ def is_expected(error: BaseException) -> bool:
     if isinstance(error, InvariantBroken):
         return False
     return is_usage(error) or isinstance(error, RollsafeError | KeyboardInterrupt | EOFError | typer.Abort)
-
-
-LOOK = "What it left is not known: look with `rollsafe status`, and mend with `rollsafe recover`."
 
 
 def is_usage(error: BaseException) -> bool:
@@ -219,30 +222,18 @@ def tell(message: str) -> None:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Was JSON asked for? Read from the bare words, because this must hold for words that can't be parsed, too."""
-    for index, word in enumerate(arguments):
-        if word in ("-o", "--output") and list(arguments[index + 1 : index + 2]) == ["json"]:
-            return True
-        if word in ("-ojson", "--output=json"):
-            return True
-    return False
+    return "json" in values(arguments, "-o", "--output")
 
 
 def run_id(arguments: Sequence[str]) -> str:
     """The run's name as it was asked for; empty where it was not."""
-    for index, word in enumerate(arguments):
-        if word == "--run-id" and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if word.startswith("--run-id="):
-            return word.partition("=")[2]
-    return os.environ.get("ROLLSAFE_RUN_ID", "")
+    return value(arguments, "--run-id") or os.environ.get("ROLLSAFE_RUN_ID", "")
 
 
 def defect_log(arguments: Sequence[str]) -> Path:
     """Where tracebacks go: the --log-file, else the user's state folder."""
-    for index, word in enumerate(arguments):
-        if word == "--log-file" and index + 1 < len(arguments):
-            return Path(arguments[index + 1])
-        if word.startswith("--log-file="):
-            return Path(word.partition("=")[2])
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "rollsafe" / "defects.log"
+    if named := value(arguments, "--log-file"):
+        return Path(named)
+    from rollsafe.journal.place import state_folder
+
+    return state_folder() / "defects.log"

@@ -57,14 +57,7 @@ def _why(state: RunState) -> str:
 def _left_out(state: RunState, mend: str) -> list[Left]:
     """What was last seen out by our hand."""
     return [
-        {
-            "node": member.node,
-            "service": member.service,
-            "balancer": member.balancer,
-            "endpoint": member.endpoint,
-            "state": last.value,
-            "mend": mend,
-        }
+        {**member.place, "state": last.value, "mend": mend}
         for node in state.nodes.values()
         if node.outcome not in AS_TOLD
         for member, last in node.last_seen.items()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollsafe.cli.common import inventory_paths, tell
+from rollsafe.cli.common import tell
 from rollsafe.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def _state(inventory: list[Path] | None) -> str | None:
     named = bool(inventory or os.environ.get("ROLLSAFE_INVENTORY"))
     if not named and not Path("inventory.yml").exists():
         return None
-    from rollsafe.config.load import load_inventory
+    from rollsafe.config.load import find_inventory, load_inventory
 
     try:
-        return load_inventory(inventory_paths(inventory)).cluster.state
+        return load_inventory(find_inventory(inventory)).cluster.state
     except InvalidInput as error:
         if named:
             raise

@@ -1,8 +1,8 @@
 """The real engine on a simulated cluster: what `rollsafe run`, `resume` and `recover` do, without a journal on disk."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from rollsafe.config.playbook import STEPS
 from rollsafe.engine import session as sessions
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
@@ -12,17 +12,14 @@ from rollsafe.errors import JournalError, PortError, Refused
 from rollsafe.model.claim import Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
-from rollsafe.model.reading import ProbeSummary
-from rollsafe.planner.budget import Spending, judge_budget
+from rollsafe.planner.budget import spent
 from rollsafe.planner.fold import fold
 from rollsafe.planner.outcome import Ending
-from rollsafe.planner.readings import Budget, Level
 from rollsafe.ports import World
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.operator import Operator
 
-EACH_NODE = tuple(PlannedStep(name) for name in ("drain", "restart", "healthy", "ready", "soak"))
-LEVELS = {Spending.FINE: Level.FINE, Spending.HOLD: Level.HOLD, Spending.STOP: Level.STOP}
+EACH_NODE = tuple(PlannedStep(name) for name in STEPS)
 
 
 @dataclass(slots=True)
@@ -38,7 +35,6 @@ class Engine:
 
     def __call__(self, mode: str, operator: Operator, world: World, run: str, *, take_over: bool = False) -> Ended:
         """One command, from the first question to the last line."""
-        clock = RunClock(world.clock)
         earlier = tuple(operator.records)
         start_s = earlier[-1].at_s if earlier else 0.0
         clock = RunClock(world.clock, start_s)
@@ -77,16 +73,6 @@ class Engine:
             Who(operator.name, f"{operator.name}.example.com", 1, clock.stamp()),
             operator.name,
             "rollsafe recover",
-            budget=self._budget(world.watch.summaries),
+            budget=lambda: spent(self.cluster.probes, world.watch.summaries()),
             wait_for_lock_s=self.wait_for_lock_s,
         )
-
-    def _budget(self, summaries: Callable[[], Sequence[ProbeSummary]]) -> Callable[[], Budget]:
-        settings = {(probe.service, probe.name): probe for probe in self.cluster.probes}
-
-        def worst() -> Budget:
-            judged = [judge_budget(settings[s.service, s.name], s) for s in summaries()]
-            said = [Budget(LEVELS[one.spending], one.verdict.reason) for one in judged]
-            return max(said, key=lambda one: one.level, default=Budget())
-
-        return worst

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rollsafe.cli.words import value
+
 if TYPE_CHECKING:
     from rollsafe.model.record import Record
 
@@ -19,8 +21,8 @@ def last_reports(arguments: Sequence[str], event: Mapping[str, Any]) -> list[str
 
     The words are read as they are, because they may be what is wrong.
     """
-    wanted = {name: path for name in _OPTIONS if (path := _value(arguments, f"--{name}"))}
-    command, events = (arguments[0] if arguments else ""), _value(arguments, "--events")
+    wanted = {name: path for name in _OPTIONS if (path := value(arguments, f"--{name}"))}
+    command, events = (arguments[0] if arguments else ""), value(arguments, "--events")
     problems = []
     if events and command in ACTING:
         problems += _append(events, _ended(event))
@@ -60,12 +62,3 @@ def _ended(event: Mapping[str, Any]) -> "Record":
     return Record(
         event["run"], event["seq"], "run.finished", event["time"], event["duration_s"], event["message"], data=data
     )
-
-
-def _value(arguments: Sequence[str], option: str) -> str:
-    for index, word in enumerate(arguments):
-        if word == option and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return ""

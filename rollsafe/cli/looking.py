@@ -13,6 +13,8 @@ from rollsafe.cli.asked import Asked
 from rollsafe.cli.common import colours
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded
+from rollsafe.engine.observe import speaker
+from rollsafe.engine.preflight import seen_of
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, ClaimError, NoSuchPool, PortError
 from rollsafe.model.claim import ClaimRecord
@@ -191,16 +193,12 @@ def standing(record: ClaimRecord | None) -> ClaimRecord | None:
 def _health(
     pairs: Sequence[tuple[str, str]], world: World, answers: Mapping[Any, Any]
 ) -> dict[tuple[str, str], HealthReading]:
-    """All checks of a service must hold; the first that does not speaks for it, and a missing answer for none."""
     health: dict[tuple[str, str], HealthReading] = {}
     for pair in pairs:
         asked = [("health", pair, i) for i in range(len(world.checks[pair]))]
         given: list[HealthReading] = [answers[key] for key in asked if key in answers]
-        failed = next((reading for reading in given if not reading.healthy), None)
-        if failed is not None:
-            health[pair] = failed
-        elif given and len(given) == len(asked):
-            health[pair] = given[0]
+        if (reading := speaker(given, len(asked), lambda one: one.healthy)) is not None:
+            health[pair] = reading
     return health
 
 
@@ -215,11 +213,7 @@ def _named(node: str, text: str) -> str:
 
 def said(sample: ProbeSample | None) -> str:
     """What a probe saw, in words."""
-    if sample is None:
-        return "no answer in time"
-    evidence = sample.evidence
-    what = evidence.detail or (f"HTTP {evidence.status}" if evidence.status is not None else "no answer")
-    return what if sample.good else f"{what} {evidence.excerpt}".strip()
+    return "no answer in time" if sample is None else seen_of(sample)
 
 
 # --- telling ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
 from rollsafe.engine.preflight import Selection, plan_of
-from rollsafe.errors import Effect, PortError, Refused
+from rollsafe.errors import Effect, InvalidInput, PortError, Refused
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Forecast
@@ -76,7 +76,11 @@ class Planning:
         told = forecast(plan_of(cluster, members, self.selection), sight.readings, self.looking.loaded.warnings)
         unread = sight.unread()
         strangers = [Verdict("members", False, text) for text in problems if text not in unread]
-        verdicts = [*_run_verdicts(sight), *(("", verdict) for verdict in strangers), *told.verdicts]
+        verdicts = [
+            *_run_verdicts(sight, inventory_words(self.looking.loaded.paths)),
+            *(("", verdict) for verdict in strangers),
+            *told.verdicts,
+        ]
         told = replace(
             told,
             verdicts=tuple(verdicts),
@@ -86,16 +90,22 @@ class Planning:
         return told, not problems
 
     def _write(self, out: Path, told: Forecast) -> None:
-        from rollsafe.journal.codec import forecast_to_json, write_plan
+        from rollsafe.journal.codec import forecast_to_json, plan_text
+        from rollsafe.reporting.reports import replace_file
 
         details: Mapping[str, Any] = {
             key: value for key, value in forecast_to_json(told).items() if key not in ("plan", "writes")
         }
-        write_plan(out, told.plan, details, told.writes)
+        text = plan_text(told.plan, details, told.writes)
+        try:
+            replace_file(out, text)
+        except OSError as error:
+            raise InvalidInput([f"--out {out}: the plan can't be written: {error.strerror or error}"]) from error
 
 
-def _run_verdicts(sight: Sight) -> Iterator[tuple[str, Verdict]]:
-    """The answers that concern the whole run, in the order in which a run asks."""
+def _run_verdicts(sight: Sight, named: str) -> Iterator[tuple[str, Verdict]]:
+    """The answers that concern the whole run, in the order in which a run asks. `named` is the ` -i FILE` of a command
+    to be typed."""
     for node, seen in sight.nodes.items():
         if not seen.unreachable:
             yield from ((node, verdict) for verdict in _ssh(node, seen))
@@ -106,7 +116,7 @@ def _run_verdicts(sight: Sight) -> Iterator[tuple[str, Verdict]]:
         good = sample is not None and sample.good
         reason = f"{name} through its balancer: {said(sample)}"
         yield "", Verdict("probe", good, reason, "" if good else "a run needs each probe good five times running")
-    yield "", _claim(sight.nodes)
+    yield "", _claim(sight.nodes, named)
 
 
 def _ssh(node: str, seen: NodeSight) -> Iterator[Verdict]:
@@ -119,7 +129,7 @@ def _ssh(node: str, seen: NodeSight) -> Iterator[Verdict]:
         yield Verdict("ssh", True, "reached; may restart, and may claim")
 
 
-def _claim(nodes: Mapping[str, NodeSight]) -> Verdict:
+def _claim(nodes: Mapping[str, NodeSight], named: str) -> Verdict:
     claims = {node: seen.claim for node, seen in nodes.items() if isinstance(seen.claim, ClaimRecord)}
     if not claims:
         asked = sum(1 for seen in nodes.values() if seen.claim is None)
@@ -127,8 +137,8 @@ def _claim(nodes: Mapping[str, NodeSight]) -> Verdict:
     record = max(claims.values(), key=lambda claim: claim.token.revision)
     told = claim_words(record, "ended" if record.released else "unknown")
     reason = f"the cluster is claimed, on {', '.join(claims)}, by {told}"
-    remedy = "`rollsafe status` says whether it lives; wait for one that does (run --wait-for-lock 30m); "
-    return Verdict("claim", False, reason, remedy + "a dead one's: rollsafe recover")
+    remedy = f"`rollsafe status{named}` says whether it lives; wait for one that does (run --wait-for-lock 30m); "
+    return Verdict("claim", False, reason, remedy + f"a dead one's: rollsafe recover{named}")
 
 
 def _restart(cluster: Cluster, node: str) -> str:

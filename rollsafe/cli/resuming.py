@@ -7,6 +7,7 @@ from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.model.plan import Plan
 from rollsafe.model.record import Record
 from rollsafe.planner.fold import fold
+from rollsafe.planner.outcome import in_place_of_recover
 
 
 def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bool) -> int:
@@ -19,7 +20,8 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
     if not claimed:
         unread = "; ".join(f"{n}: {why}" for n, why in copies.unread.items())
         where = f"; these nodes could not be asked: {unread}" if unread else ""
-        nothing = Refused(f"there is no claim to go on with{where}. A new window: rollsafe run")
+        window = in_place_of_recover(conductor.mend, "run")
+        nothing = Refused(f"there is no claim to go on with{where}. A new window: {window}")
         return conductor.refuse(nothing, "resume")
     run = claimed[0]
     try:

@@ -35,8 +35,10 @@ def show(
                 typer.echo(as_json(record))
             return
         from rollsafe.cli.story import story
+        from rollsafe.cli.words import inventory_named
 
-        for line in story(store.row(name), _nodes(store.plan_json(name)), records, whole=verbose > 0):
+        named = inventory_named(inventory)
+        for line in story(store.row(name), _nodes(store.plan_json(name)), records, named, whole=verbose > 0):
             typer.echo(line)
 
 

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from rollsafe.journal.store import RunRow
 
 # What the journal needs and a reader does not, unless every record is asked for.
-_QUIET = frozenset({"run.plan", "claim.changed", "probe.samples"})
+_QUIET = frozenset({"claim.changed", "probe.samples"})
 _ENDS_OF_WRITES = frozenset({"write.done", "write.failed"})
 
 
-def story(row: "RunRow", nodes: Sequence[str], records: Sequence[Record], *, whole: bool) -> Iterator[str]:
-    """The account's lines. `nodes` are those of the plan; `whole` leaves no record out."""
+def story(row: "RunRow", nodes: Sequence[str], records: Sequence[Record], named: str, *, whole: bool) -> Iterator[str]:
+    """The account's lines. `nodes` are those of the plan, `named` is the ` -i FILE` of a command to be typed; `whole`
+    leaves no record out."""
     yield from _head(row, nodes)
     last = records[-1] if records and records[-1].type == "run.finished" else None
     for record in records if whole else _worth(records):
@@ -26,7 +27,7 @@ def story(row: "RunRow", nodes: Sequence[str], records: Sequence[Record], *, who
         if record is not last:
             yield f"[{clock_face(record.at_s):>7}] {sentence(record)}"
     yield from _in_doubt(records)
-    yield from closing_lines(last) if last else _no_end(row)
+    yield from closing_lines(last) if last else _no_end(row, named)
 
 
 def _head(row: "RunRow", nodes: Sequence[str]) -> Iterator[str]:
@@ -54,7 +55,7 @@ def _worth(records: Sequence[Record]) -> Iterator[Record]:
             continue
         if record.type == "gate.checked":
             gate, answer = (record.node, str(record.data.get("gate"))), str(record.data.get("allowed"))
-            if gates.get(gate) == answer and not record.data.get("warning"):
+            if gates.get(gate) == answer:
                 continue
             gates[gate] = answer
         yield record
@@ -81,9 +82,10 @@ def _member(record: Record) -> tuple[str, ...]:
     return (*(key or "" for key in keys), str(record.data.get("pool")), str(record.data.get("seat")))
 
 
-def _no_end(row: "RunRow") -> Iterator[str]:
+def _no_end(row: "RunRow", named: str) -> Iterator[str]:
+    words = f"{named} --run-id {clean(row.run)}"
     yield ""
     yield (
-        f"No end is on record: the process was killed, or it still goes on. Look with `rollsafe status`; "
-        f"`rollsafe resume --run-id {clean(row.run)}` goes on, `rollsafe recover --run-id {clean(row.run)}` puts back."
+        f"No end is on record: the process was killed, or it still goes on. Look with `rollsafe status{named}`; "
+        f"`rollsafe resume{words}` goes on, `rollsafe recover{words}` puts back."
     )

@@ -41,7 +41,9 @@ def find_inventory(explicit: Sequence[Path] | None = None) -> tuple[Path, ...]:
         return (Path(named),)
     if DEFAULT.exists():
         return (DEFAULT,)
-    raise InvalidInput([f"no inventory: there is no {DEFAULT} here. Name one with -i PATH, or run `rollsafe init`."])
+    raise InvalidInput(
+        [f"no inventory: {DEFAULT.absolute()} does not exist. Name one with -i PATH, or run `rollsafe init`."]
+    )
 
 
 def load_inventory(paths: Sequence[Path]) -> Loaded:

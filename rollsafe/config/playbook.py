@@ -119,7 +119,7 @@ class PlaybookFile(Part):
 
 
 def load_playbook(name_or_path: str, beside: Path) -> Playbook:
-    """The playbook of that name, or in that file. `beside`: the inventory or its folder, whose `playbooks/` come first.
+    """The playbook of that name, or in that file. `beside`: the inventory's folder, whose `playbooks/` come first.
 
     Raises InvalidInput with all problems.
     """
@@ -149,8 +149,7 @@ def _find(name_or_path: str, beside: Path) -> Path:
     named = Path(name_or_path).expanduser()
     if named.suffix in (".yml", ".yaml") or "/" in name_or_path:
         return named
-    home = beside if beside.is_dir() else beside.parent
-    folders = [home / "playbooks", shipped_playbooks()]
+    folders = [beside / "playbooks", shipped_playbooks()]
     for folder in folders:
         for suffix in (".yml", ".yaml"):
             if (folder / f"{name_or_path}{suffix}").is_file():

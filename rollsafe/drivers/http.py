@@ -124,13 +124,6 @@ def ask_bounded(
         return Answer(response.status_code, response.headers, body, truncated)
 
 
-def get_bounded(
-    client: httpx.Client, url: str, *, limit: int = BODY_LIMIT, headers: Mapping[str, str] | None = None
-) -> Answer:
-    """A GET, its answer read whole up to `limit` bytes. Raises httpx.HTTPError."""
-    return ask_bounded(client, "GET", url, limit=limit, headers=headers)
-
-
 def never_sent(error: httpx.HTTPError) -> bool:
     """Did the request surely not reach the server?"""
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol)

@@ -103,7 +103,8 @@ class ClaimKeeper:
             if not there.done:
                 return Blocked(node, there)
             file.swap(there.token, None)
-        raise ClaimError(f"the claim on {node} comes and goes: another rollsafe is at work there; try again")
+        text = f"the claim on {node} changed three times while we tried: another rollsafe is running"
+        raise ClaimError(f"{text}. Look: rollsafe status")
 
     def _created(self, node: str) -> bool:
         file = self._world.claims[node]
@@ -236,7 +237,7 @@ class ClaimKeeper:
             if there.token == record.token:
                 return ""
             if not file.swap(there.token, record):
-                return "the claim changes under our hands"
+                return "the claim was changed by another process while we wrote it; nothing was changed there by us"
         self.tokens[node] = record.token
         return ""
 

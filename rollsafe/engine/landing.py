@@ -91,5 +91,5 @@ class Landing:
 
 
 def _process(member: Member, now: Readings) -> str | None:
-    pool = now.pools.get((member.balancer, member.endpoint, member.pool))
+    pool = now.pools.get(member.pool_key)
     return pool.process if isinstance(pool, PoolReading) else None

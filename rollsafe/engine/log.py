@@ -8,7 +8,7 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import JournalError
 from rollsafe.model.reading import Member
 from rollsafe.model.record import Record
-from rollsafe.planner.fold import advance
+from rollsafe.planner.fold import advance, member_data
 from rollsafe.planner.state import RunState
 from rollsafe.ports import JournalWriter, Listener
 
@@ -147,7 +147,7 @@ class RunLog:
             service=member.service,
             balancer=member.balancer,
             endpoint=member.endpoint,
-            data={"pool": member.pool, "seat": member.seat, **_names(member), **data},
+            data={**member_data(member), **data},  # its names once more, for the fold
         )
 
     def restart_over(self, node: str, outcome: str) -> None:
@@ -160,13 +160,3 @@ class RunLog:
         self.state = advance(self.state, record)
         for listener in self._listeners:
             listener.hear(record)
-
-
-def _names(member: Member) -> dict[str, str]:
-    """The member's names once more, for the fold."""
-    return {
-        "node": member.node,
-        "service": member.service,
-        "balancer": member.balancer,
-        "endpoint": member.endpoint,
-    }

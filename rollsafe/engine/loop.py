@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rollsafe.engine.act import Actor
 from rollsafe.engine.claim import ClaimKeeper
@@ -33,7 +33,7 @@ from rollsafe.planner.decisions import (
     WriteMembers,
 )
 from rollsafe.planner.next_step import next_step
-from rollsafe.planner.outcome import Ending, judge
+from rollsafe.planner.outcome import Ending, in_place_of_recover, judge
 from rollsafe.planner.readings import Budget, Order, Readings, claims_gone
 from rollsafe.planner.state import Restart
 from rollsafe.ports import World
@@ -314,7 +314,7 @@ class Rollout:
             problems = setting.keeper.end()
             if problems:
                 text = f"{ending.message} But the claim could not be ended: {'; '.join(problems)}. Then: {setting.mend}"
-                return _replaced(ending, "unknown", 40, text)
+                return replace(ending, outcome="unknown", exit_code=40, message=text)
             setting.log.write("claim.ended", "the claim was removed from every node")
             return ending
         entries = without_others(setting.keeper.record, setting.log.state, now)
@@ -322,7 +322,7 @@ class Rollout:
         setting.log.write("claim.changed", "the claim stays on the nodes, for recover")
         if ending.exit_code in (0, 20):
             text = f"{ending.message} The claims stay on the nodes. To clear them: {setting.mend}"
-            return _replaced(ending, ending.outcome, ending.exit_code, text)
+            return replace(ending, message=text)
         return ending
 
     def _last_look(self) -> Readings:
@@ -358,7 +358,7 @@ class Rollout:
         told += [f"The claim on {', '.join(silent)} could not be taken over, and stays: {whys}."] if silent else []
         text = f"{ending.message} {' '.join(told)} To go on: {self._s.mend}"
         outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
-        return _replaced(ending, outcome, code, text)
+        return replace(ending, outcome=outcome, exit_code=code, message=text)
 
 
 def _with_late(ending: Ending, late: list[str]) -> Ending:
@@ -366,22 +366,12 @@ def _with_late(ending: Ending, late: list[str]) -> Ending:
     if not late:
         return ending
     told = f"This process stood still: a write of it may have come after the takeover: {'; '.join(late)}."
-    return _replaced(ending, ending.outcome, ending.exit_code, f"{ending.message} {told}")
-
-
-def in_place_of_recover(recover: str, words: str) -> str:
-    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status`, which never asks, has no --yes."""
-    command = recover.replace(" recover", f" {words}", 1)
-    return command.removesuffix(" --yes") if words == "status" else command
+    return replace(ending, message=f"{ending.message} {told}")
 
 
 def _without_numbers(text: str) -> str:
     """What a reason says, whatever its readings are just now."""
     return text.translate(NUMBERS)
-
-
-def _replaced(ending: Ending, outcome: str, code: int, message: str) -> Ending:
-    return Ending(outcome, code, message, ending.nodes, ending.left_out, ending.others, ending.unread)
 
 
 def longest_s(plan: Plan) -> float:

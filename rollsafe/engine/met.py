@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import Blocked
-from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
 from rollsafe.planner.expand import find_members
 from rollsafe.planner.left_behind import begun, in_service, left_behind
-from rollsafe.planner.outcome import Ending, others_of
+from rollsafe.planner.outcome import Ending, in_place_of_recover, others_of
 from rollsafe.planner.readings import Order, PoolKey, Readings
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, u
 def _unread(record: ClaimRecord, now: Readings, silent: set[PoolKey]) -> list[str]:
     """Members that the run wrote to, and whose balancers do not answer, or that this inventory does not know."""
     written = [told.member for entry in record.entries.values() for told in entry if told.wrote]
-    keys = {member: (member.balancer, member.endpoint, member.pool) for member in written}
+    keys = {member: member.pool_key for member in written}
     return [str(member) for member, key in keys.items() if key in silent or key not in now.pools]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rollsafe.engine.claim import ClaimKeeper
 from rollsafe.engine.orders import Orders
@@ -15,6 +15,8 @@ from rollsafe.planner.readings import Budget, PoolKey, Readings, Watch
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import observe as watch_observe
 from rollsafe.ports import Balancer, HealthCheck, Restarter, World
+
+T = TypeVar("T")
 
 WITHIN_S = 1.5  # a look takes no longer; a slower answer comes with the next look, or is too old by then
 OLDEST_S = 2.0
@@ -56,7 +58,7 @@ class Observer:
         asked_s = self._clock.at_s()
         hand = state.hand
         questions: dict[Any, Callable[[], Any]] = {}
-        keys = sorted({(m.balancer, m.endpoint, m.pool) for m in self._plan.members})
+        keys = sorted({m.pool_key for m in self._plan.members})
         for key in keys:
             questions["pool", key] = self._pool(key)
         for pair in self._health_due(state, everything=everything):
@@ -184,15 +186,15 @@ class Observer:
         return value
 
     def _keep_health(self, answers: dict[Any, _Answer]) -> None:
-        """All checks of a service must hold; the first that does not speaks for it, and a missing answer for none."""
         answered: dict[tuple[str, str], list[_Answer]] = {}
         for key, answer in answers.items():
             if key[0] == "health":
                 answered.setdefault(key[1], []).append(answer)
         for pair, given in answered.items():
-            failed = [answer for answer in given if not answer.value.healthy]
-            if failed or len(given) == len(self._world.checks[pair]):
-                self._health[pair] = failed[0] if failed else min(given, key=lambda answer: answer.asked_s)
+            given.sort(key=lambda answer: answer.asked_s)
+            one = speaker(given, len(self._world.checks[pair]), lambda answer: answer.value.healthy)
+            if one is not None:
+                self._health[pair] = one
 
     def _merged(self, state: RunState, now_s: float) -> dict[tuple[str, str], HealthReading]:
         """What is young enough. Nothing that was heard of a node before its restart is believed after it."""
@@ -213,6 +215,13 @@ class Observer:
             return late, late
         progress, identity = answer.value
         return progress, identity
+
+
+def speaker(given: Sequence[T], asked: int, healthy: Callable[[T], bool]) -> T | None:
+    """Of the answers of a service's checks the one that speaks for it. All must hold: the first that does not speaks,
+    and where one of them is missing, nobody does."""
+    failed = next((one for one in given if not healthy(one)), None)
+    return failed if failed is not None or len(given) < asked else next(iter(given), None)
 
 
 def _may_stop(hand: NodeState) -> bool:

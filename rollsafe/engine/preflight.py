@@ -215,6 +215,11 @@ def _prober(probe: Probe) -> Callable[[], ProbeSample]:
 
 
 def _said(sample: ProbeSample) -> str:
+    return f"the {sample.service} probe {sample.name} was not: {seen_of(sample)}"
+
+
+def seen_of(sample: ProbeSample) -> str:
+    """What a probe saw, in words; of a bad answer with its beginning."""
     evidence = sample.evidence
     what = evidence.detail or (f"HTTP {evidence.status}" if evidence.status is not None else "no answer")
-    return f"the {sample.service} probe {sample.name} was not: {what} {evidence.excerpt}".strip()
+    return what if sample.good else f"{what} {evidence.excerpt}".strip()

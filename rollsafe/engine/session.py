@@ -179,7 +179,7 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     blocked = {**taken.blocked, **dict.fromkeys(unmatched.strange_nodes(session.world, plan), "")}
     ending = unmatched.tell(session, taken.record, plan, roll(session, plan, taken.keeper, blocked=blocked))
     left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
-    more = f" There is another claim: rollsafe recover --run-id {left[0]}" if left else ""
+    more = f" There is another claim: {session.mend} --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
 
 

@@ -270,7 +270,9 @@ def _raise(world: World, node: str, copy: ClaimRecord, epoch: int, new: _Holder)
         if there is None or _identity(there) != _identity(copy):
             raise Refused(f"another takes over at the same time: the claim on {node} has changed; look with status")
         copy = there
-    raise ClaimError(f"the claim on {node} changes under our hands")
+    raise ClaimError(
+        f"the claim on {node} was changed by another process while we wrote it; nothing was changed there by us"
+    )
 
 
 def _identity(record: ClaimRecord) -> tuple[str, int, str]:

@@ -10,10 +10,10 @@ def no_endpoint(world: World, balancer: str, url: str) -> Unread:
     """The answer for an endpoint that this inventory does not have; asking again does not help."""
     namesake = next((name for name, there in world.balancers if there == url), None)
     if namesake is not None:
-        remedy = f"it is {namesake}'s here; name that balancer {balancer} again until recover has ended"
+        remedy = f"it is {namesake}'s here. Name that balancer {balancer} again until recover has ended"
     else:
-        remedy = f"write it there as it is spelled here or, where it is gone for ever, add --forget {url}"
-    text = f"this inventory has no endpoint {url} of balancer {balancer}, which the claim names: {remedy}"
+        remedy = f"this inventory does not. Add it with this spelling or, if it is gone for ever, add --forget {url}"
+    text = f"the claim names endpoint {url} of balancer {balancer}; {remedy}"
     return Unread(text, for_good=True)
 
 

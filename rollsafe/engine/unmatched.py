@@ -14,7 +14,6 @@ from rollsafe.model.plan import Plan
 from rollsafe.model.reading import Member
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.outcome import Ending
-from rollsafe.planner.readings import PoolKey
 from rollsafe.ports import World
 
 if TYPE_CHECKING:
@@ -94,16 +93,12 @@ def _no_services(session: "Session", record: ClaimRecord, ending: Ending) -> str
 
 def _out_where_new(session: "Session", record: ClaimRecord) -> list[dict[str, str]]:
     """What is out on endpoints of this inventory that the claim tells nothing of. Asks only where there are such."""
-    known = {_place(it.member) for it in _told(record)}
+    known = {it.member.pool_key for it in _told(record)}
     new = {(service.name, key[0], key[1]) for key, service in pools_of(session.cluster).items() if key not in known}
     if not new:
         return []
     out = met.out_by_others(session)
     return [entry for entry in out if (entry["service"], entry["balancer"], entry["endpoint"]) in new]
-
-
-def _place(member: Member) -> PoolKey:
-    return member.balancer, member.endpoint, member.pool
 
 
 def _told(record: ClaimRecord) -> list[FoundMember]:

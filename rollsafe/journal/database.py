@@ -60,7 +60,6 @@ class Connection(Protocol):
 _FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError, MemoryError, OverflowError)
 
 Connect = Callable[[Path], Connection]
-Rows = list[tuple[Any, ...]]
 
 
 def connect(file: Path) -> Connection:

@@ -17,15 +17,20 @@ NETWORK_FILE_SYSTEMS = frozenset(
 _HEADER = 100  # bytes, of every database: https://www.sqlite.org/fileformat2.html
 
 
+def state_folder() -> Path:
+    """The user's state folder; a relative $XDG_STATE_HOME does not count, as its specification says."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+    return base / "rollsafe"
+
+
 def store_path(url: str | None) -> Path:
     """The file that `state` names: None is the user's state folder, `sqlite:///relative`, `sqlite:////absolute`.
 
     Raises InvalidInput for anything else.
     """
     if url is None:
-        home = os.environ.get("XDG_STATE_HOME", "")
-        base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
-        return base / "rollsafe" / "rollsafe.db"
+        return state_folder() / "rollsafe.db"
     if url.startswith(("postgresql:", "postgres:", "postgresql+")):
         raise InvalidInput(
             ["state: PostgreSQL is not part of this version; name a file: sqlite:////var/lib/rollsafe/rollsafe.db"]

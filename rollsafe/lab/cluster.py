@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -182,9 +183,9 @@ class Lab:
             raise RollsafeError(f"The lab could not be built: a node did not start. See {self.folder}/jira*/node.log")
         deadline = time.monotonic() + UP_S
         for node in self.places.nodes:
-            self._await(f"the SSH server of {node.name}", lambda port=node.ssh_port: _listens(port), deadline)  # type: ignore[misc]  # paramiko has no types for its subclasses
+            self._await(f"the SSH server of {node.name}", partial(_listens, node.ssh_port), deadline)
         for place in (self.places.scim, self.places.web):
-            self._await(f"every server of {place.name}", lambda place=place: self._all_up(place), deadline)  # type: ignore[misc]  # paramiko has no types for its subclasses
+            self._await(f"every server of {place.name}", partial(self._all_up, place), deadline)
         self._spawn("traffic", ["-m", "rollsafe.lab.traffic", str(self.folder / "traffic")], self.folder / "traffic")
         self._await("the first requests", self._flows, deadline)
 

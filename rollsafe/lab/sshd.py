@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -131,7 +132,10 @@ def run_command(channel: paramiko.Channel, command: str, folder: Path, running: 
         running.add(child.pid)
         stdin = child.stdin
         _start(lambda: feed(channel, stdin))
-        outputs = [_start(lambda s=s, to=to: pump(s, to)) for s, to in _outputs(child, channel)]  # type: ignore[misc]  # paramiko has no types for its subclasses
+        outputs = [
+            _start(partial(pump, child.stdout, channel.sendall)),
+            _start(partial(pump, child.stderr, channel.sendall_stderr)),
+        ]
         status = child.wait()
         running.drop(child.pid)
         for output in outputs:
@@ -142,12 +146,6 @@ def run_command(channel: paramiko.Channel, command: str, folder: Path, running: 
             output.join()
         with contextlib.suppress(OSError, EOFError):
             channel.close()
-
-
-def _outputs(
-    child: "subprocess.Popen[bytes]", channel: paramiko.Channel
-) -> list[tuple[IO[bytes] | None, Callable[[bytes], None]]]:
-    return [(child.stdout, channel.sendall), (child.stderr, channel.sendall_stderr)]
 
 
 def feed(channel: paramiko.Channel, stdin: IO[bytes]) -> None:
@@ -201,7 +199,7 @@ def serve_connection(sock: socket.socket, key: paramiko.PKey, door: Door) -> Non
             channels = [*(held for held in channels if not held.closed), channel]
             target = door.tunnels.pop(channel.get_id(), None)
             if target is not None:
-                _start(lambda c=channel, t=target: tunnel(c, t))  # type: ignore[misc]  # paramiko has no types for its subclasses
+                _start(partial(tunnel, channel, target))
     except (paramiko.SSHException, OSError, EOFError):
         pass  # a client that is no SSH client, or went away
     finally:
@@ -218,7 +216,7 @@ def serve_door(listener: socket.socket, settings: SshdSettings, folder: Path, ru
             sock.close()
             continue
         door = Door(settings.authorized, folder, running)
-        _start(lambda s=sock, d=door: serve_connection(s, key, d))  # type: ignore[misc]  # paramiko has no types for its subclasses
+        _start(partial(serve_connection, sock, key, door))
 
 
 def _start(work: Callable[[], object]) -> threading.Thread:
@@ -242,7 +240,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, terminated)
     for port, folder in settings.doors.values():
         listener = socket.create_server((settings.host, port))
-        _start(lambda li=listener, fo=folder: serve_door(li, settings, Path(fo), running))  # type: ignore[misc]  # paramiko has no types for its subclasses
+        _start(partial(serve_door, listener, settings, Path(folder), running))
     threading.Event().wait()
     return 0
 

@@ -64,7 +64,7 @@ EVENTS: dict[str, Event] = {
         "A run, a recovery or a command by hand begins. Nothing was touched yet.",
         {
             "cluster": Field("text", "the cluster's name", always=True),
-            "mode": Field("text", "run, recover, drain, ready or restart", always=True),
+            "mode": Field("text", "run, resume, recover, drain, ready or restart", always=True),
             "nodes": Field("list", "the nodes to be restarted, in order"),
             "services": Field("list", "the services, most critical first"),
             "who": Field("text", "the user, or in a pipeline its actor", always=True),
@@ -123,12 +123,18 @@ EVENTS: dict[str, Event] = {
     ),
     "step.started": Event(
         "A step of the playbook begins.",
-        {"step": Field("text", "drain, restart, healthy, ready or soak", always=True)},
+        {
+            "step": Field(
+                "text",
+                "drain, maint (a drain's second half), restart, healthy, ready or soak",
+                always=True,
+            )
+        },
     ),
     "step.waiting": Event(
         "What is waited for, when it or its reading changed, and now and then while it does not.",
         {
-            "step": Field("text", "the step that waits"),
+            "step": Field("text", "the step that waits; gates: the next node's; claim: for the end of another run"),
             "for": Field("text", "what would end the wait"),
             "reading": Field("map", "the last readings: of members, health, or the restart"),
             "left_s": Field("number", "time until the wait gives up"),
@@ -138,7 +144,11 @@ EVENTS: dict[str, Event] = {
         "A step of the playbook ended.",
         {
             "step": Field("text", "the step", always=True),
-            "outcome": Field("text", "done; of a drain drained, or cut where requests were in flight", always=True),
+            "outcome": Field(
+                "text",
+                "done; of a restart done or failed; of a drain drained, or cut where requests were in flight",
+                always=True,
+            ),
             "active": Field("integer", "of a drain: requests or connections in flight at its end"),
             "cut": Field("integer", "of a drain that ended with some: how many are cut by the restart"),
             "unbroken_s": Field("number", "of healthy: how long every check had been good"),
@@ -191,7 +201,7 @@ EVENTS: dict[str, Event] = {
     "node.finished": Event(
         "A node is done with.",
         {
-            "outcome": Field("text", "restarted, put back or left out", always=True),
+            "outcome": Field("text", "restarted, put back, left out, drained, forgotten or unknown", always=True),
             "out_of_service_s": Field("number", "from its first drain until it was put back", always=True),
         },
     ),
@@ -245,7 +255,7 @@ EVENTS: dict[str, Event] = {
         {
             "outcome": Field("text", "done, defect, invalid, refused, stopped, node-out or unknown", always=True),
             "exit_code": Field("integer", "the exit code", always=True),
-            "nodes": Field("map", "node: outcome and out_of_service_s", always=True),
+            "nodes": Field("map", "node: outcome (of node.finished, or not begun) and out_of_service_s", always=True),
             "services": Field(
                 "map",
                 "service: probes, failed, rejected (of the failed: an unexpected 401, 403 or 404), longest_outage_s, "

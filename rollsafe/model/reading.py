@@ -41,6 +41,16 @@ class Member:
     def __str__(self) -> str:
         return f"{self.service} of {self.node} ({self.pool}/{self.seat} on {self.endpoint})"
 
+    @property
+    def pool_key(self) -> tuple[str, str, str]:
+        """The pool that it sits in: balancer, endpoint, pool."""
+        return self.balancer, self.endpoint, self.pool
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where it is, as each event says it: node, service, balancer, endpoint."""
+        return {"node": self.node, "service": self.service, "balancer": self.balancer, "endpoint": self.endpoint}
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

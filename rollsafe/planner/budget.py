@@ -1,41 +1,29 @@
 """How much failure a probe may show: past the soft limit no other node is begun, past the hard one the run stops."""
 
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable
 
 from rollsafe.model.reading import ProbeSummary
 from rollsafe.model.settings import ProbeSettings
-from rollsafe.model.verdict import Verdict
-
-GATE = "budget"
+from rollsafe.planner.readings import Budget, Level
 
 
-class Spending(Enum):
-    """What the budget says."""
-
-    FINE = "fine"
-    HOLD = "hold"  # no other node is begun
-    STOP = "stop"  # a node not yet stopped is put back at once, a stopped one as soon as it is healthy; then the end
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The answer for one probe, with the verdict that says why. Only `fine` allows."""
-
-    spending: Spending
-    verdict: Verdict
+def spent(probes: Iterable[ProbeSettings], summaries: Iterable[ProbeSummary]) -> Budget:
+    """The worst of the probes' budgets."""
+    settings = {(probe.service, probe.name): probe for probe in probes}
+    judged = [judge_budget(settings[seen.service, seen.name], seen) for seen in summaries]
+    return max(judged, key=lambda budget: budget.level, default=Budget())
 
 
 def judge_budget(settings: ProbeSettings, summary: ProbeSummary) -> Budget:
     """Hold what the probe has seen against its limits. Each limit may be reached; past it is past it."""
     who = f"the {summary.service} probe {summary.name}"
     if broken := _hard(settings, summary):
-        return _budget(Spending.STOP, f"{who}: {broken}", f"see why {settings.url} failed before the next run")
+        return Budget(Level.STOP, f"{who}: {broken}", f"see why {settings.url} failed before the next run")
     if held := _soft(settings, summary):
-        return _budget(Spending.HOLD, f"{who}: {held}", f"it opens when {settings.url} answers as expected")
+        return Budget(Level.HOLD, f"{who}: {held}", f"it opens when {settings.url} answers as expected")
     longest = f", longest outage {_seconds(summary.longest_outage_s)}" if summary.failed else ""
     reason = f"{who}: {summary.failed} of {summary.probes} failed{longest} (allowed {_seconds(settings.max_outage_s)})"
-    return Budget(Spending.FINE, Verdict(GATE, True, reason))
+    return Budget(Level.FINE, reason)
 
 
 def quiet_limit_s(settings: ProbeSettings) -> float:
@@ -75,10 +63,6 @@ def _soft(settings: ProbeSettings, summary: ProbeSummary) -> str:
     if summary.probes == 0:
         return "nothing was asked yet"
     return ""
-
-
-def _budget(spending: Spending, reason: str, remedy: str) -> Budget:
-    return Budget(spending, Verdict(GATE, False, reason, remedy))
 
 
 def _seconds(value: float) -> str:

@@ -100,7 +100,7 @@ def _wiped(hand: NodeState, member: Member) -> HaltRun | None:
 
 
 def _silent(member: Member, seat: SeatReading | Unread, now: Readings) -> HaltRun | None:
-    since = now.watch.unread_since.get((member.balancer, member.endpoint, member.pool))
+    since = now.watch.unread_since.get(member.pool_key)
     if not isinstance(seat, Unread) or since is None or now.at_s - since <= UNREAD_PATIENCE_S:
         return None
     return HaltRun(f"{member} can't be read for {now.at_s - since:.0f} s: {seat.reason}")
@@ -213,7 +213,7 @@ def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain:
         )
     active = _active(plan, hand, service, now)
     # 0: somebody was there until just now, or this process stood still and had no time for three readings
-    seen = f"still has {active} active" if active else f"had 0 active in fewer than {IDLE_READINGS} readings running"
+    seen = f"still has {active} active" if active else f"read 0 active, but not {IDLE_READINGS} times in a row,"
     return HaltRun(
         f"{service.name} of {hand.name} {seen} after {service.timeout_s:g} s of drain (idle: required)",
         remedy=_remedy(plan, hand, service, now),
@@ -250,7 +250,7 @@ def _hidden_until(plan: Plan, hand: NodeState, service: PlannedService, now: Rea
     Nothing tells when it has ended; `limit_s` bounds how long a request may take. A process that is young at a run's
     first look was mostly just started, so that little time is given to the one that may have been before it.
     """
-    keys = [(m.balancer, m.endpoint, m.pool) for m in plan.members_of(hand.name, service.name)]
+    keys = [m.pool_key for m in plan.members_of(hand.name, service.name)]
     watch = now.watch
     reloads = [watch.reloaded_at[key] + limit_s for key in keys if key in watch.reloaded_at]
     births = [watch.born_at[key] + min(limit_s, YOUNG_S) for key in keys if key in watch.born_at]

@@ -30,14 +30,7 @@ def advance(state: RunState, record: Record) -> RunState:
 
 def member_data(member: Member) -> dict[str, str]:
     """A member as JSON."""
-    return {
-        "node": member.node,
-        "service": member.service,
-        "balancer": member.balancer,
-        "endpoint": member.endpoint,
-        "pool": member.pool,
-        "seat": member.seat,
-    }
+    return {**member.place, "pool": member.pool, "seat": member.seat}
 
 
 def member_of(data: Mapping[str, Any]) -> Member:

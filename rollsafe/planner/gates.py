@@ -89,7 +89,7 @@ def budget(plan: Plan, now: Readings) -> Verdict:
     """The probes' budget is unspent, or an outage was asked for: then it is measured and told, and stops nothing."""
     fine = now.budget.level is Level.FINE
     told = "" if fine or not plan.accept_outage else "; --accept-outage: an outage was accepted"
-    return Verdict("budget", fine or plan.accept_outage, now.budget.reason + told)
+    return Verdict("budget", fine or plan.accept_outage, now.budget.reason + told, now.budget.remedy)
 
 
 def peers(plan: Plan, state: RunState, now: Readings) -> Verdict:
@@ -144,7 +144,7 @@ def min_ready(plan: Plan, now: Readings, node: str, service: str | None = None) 
         _counterfactual(plan, planned, key, now, node)
         for planned in plan.services
         if service in (None, planned.name)
-        for key in sorted({(m.balancer, m.endpoint, m.pool) for m in plan.members_of(node, planned.name)})
+        for key in sorted({m.pool_key for m in plan.members_of(node, planned.name)})
     )
 
 
@@ -154,18 +154,14 @@ def alone(plan: Plan, now: Readings, member: Member) -> bool:
 
 
 def _others(plan: Plan, member: Member) -> list[Member]:
-    place = (member.service, member.balancer, member.endpoint, member.pool)
-    return [m for m in plan.members if (m.service, m.balancer, m.endpoint, m.pool) == place and m.node != member.node]
+    place = (member.service, member.pool_key)
+    return [m for m in plan.members if (m.service, m.pool_key) == place and m.node != member.node]
 
 
 def _counterfactual(
     plan: Plan, service: PlannedService, key: tuple[str, str, str], now: Readings, node: str
 ) -> Verdict:
-    others = [
-        m
-        for m in plan.members
-        if m.service == service.name and (m.balancer, m.endpoint, m.pool) == key and m.node != node
-    ]
+    others = [m for m in plan.members if m.service == service.name and m.pool_key == key and m.node != node]
     pool = now.pools.get(key)
     if others and isinstance(pool, Unread):  # said once, not for every member
         reason = f"{service.name} on {key[1]}, pool {key[2]}, can't be read: {pool.reason}"

@@ -16,16 +16,7 @@ def left_behind(entries: Entries, now: Readings) -> list[dict[str, str]]:
     for told in (told for entry in entries.values() for told in entry):
         seat = now.member(told.member)
         if isinstance(seat, SeatReading) and seat.admin is not told.found.admin and seat.admin.value in told.wrote:
-            m = told.member
-            left.append(
-                {
-                    "node": m.node,
-                    "service": m.service,
-                    "balancer": m.balancer,
-                    "endpoint": m.endpoint,
-                    "state": seat.admin.value,
-                }
-            )
+            left.append({**told.member.place, "state": seat.admin.value})
     return left
 
 

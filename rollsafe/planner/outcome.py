@@ -122,13 +122,7 @@ def _own(node: NodeState, member: Member, now: Readings) -> str:
 
 
 def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
-    entry = {
-        "node": member.node,
-        "service": member.service,
-        "balancer": member.balancer,
-        "endpoint": member.endpoint,
-        "state": state,
-    }
+    entry = {**member.place, "state": state}
     return {**entry, "mend": mend} if mend else entry
 
 
@@ -203,12 +197,12 @@ def _verdict(
         return DONE, f"everything is as it was found{_forgotten(state)}."
     if state.halt is not None:
         return STOPPED, f"stopped with {_restarted(plan, state)}, all as they were found{why}{remedy}{_cut(state)}"
-    return DONE, _done(plan, state.mode) + _cut(state)
+    return DONE, _done(plan, state.mode, mend) + _cut(state)
 
 
 def _restarted(plan: Plan, state: RunState) -> str:
     done = sum(node.restart is Restart.DONE for node in state.nodes.values())
-    return f"{done} of {len(plan.nodes)} nodes restarted"
+    return f"{done} of {len(plan.nodes)} node{'s' * (len(plan.nodes) > 1)} restarted"
 
 
 def _cut(state: RunState) -> str:
@@ -248,10 +242,19 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _done(plan: Plan, mode: str) -> str:
+def in_place_of_recover(recover: str, words: str) -> str:
+    """`rollsafe recover -i … --yes` becomes `rollsafe WORDS -i … --yes`; `status`, which never asks, has no --yes."""
+    command = recover.replace(" recover", f" {words}", 1)
+    return command.removesuffix(" --yes") if words == "status" else command
+
+
+def _done(plan: Plan, mode: str, mend: str) -> str:
     names = ", ".join(n.name for n in plan.nodes)
     if mode == "drain":
-        return f"{names} is drained and out of service, because you said so. rollsafe ready {names} puts it back."
+        back = in_place_of_recover(mend, f"ready {names}")
+        return f"{names} is drained and out of service, because you said so. To put it back: {back}"
     if mode == "ready":
         return f"{names} is healthy, and in service on every endpoint."
+    if len(plan.nodes) == 1:
+        return f"{names} was restarted, is healthy, and is as it was found."
     return f"{len(plan.nodes)} of {len(plan.nodes)} nodes were restarted, are healthy, and are as they were found."

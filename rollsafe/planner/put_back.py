@@ -28,8 +28,9 @@ def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     if hand.ready_started_s is None:
         return StartStep(hand.name, "ready")
     left_s = hand.ready_started_s + plan.policy.put_back_timeout_s - now.at_s
-    if now.order is Order.NOW:
-        left_s = min(left_s, now.order_s + NOW_PATIENCE_S - now.at_s)
+    within = f"within {plan.policy.put_back_timeout_s:g} s"
+    if now.order is Order.NOW and (ends_s := now.order_s + NOW_PATIENCE_S - now.at_s) < left_s:
+        left_s, within = ends_s, f"in the {NOW_PATIENCE_S:g} s after the order to end at once"
     due = _due(plan, hand, now, patient=left_s > 0)
     if due:
         return WriteMembers(hand.name, due, taking_out=False)
@@ -37,10 +38,11 @@ def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     if not open_members:
         return FinishStep(hand.name, "ready", data={"left_alone": [str(m) for m in _others(plan, hand, now)]})
     if all(_unread_for_good(m, now) for m in open_members):
-        return HaltRun(f"{hand.name} could be put back only where this inventory reaches")
+        missing = ", ".join(dict.fromkeys(m.endpoint for m in open_members))
+        return HaltRun(f"{hand.name} could not be put back on endpoints that this inventory does not have: {missing}")
     first, why = next(iter(open_members.items()))
     if left_s <= 0:
-        return HaltRun(f"{first} could not be put back within {plan.policy.put_back_timeout_s:g} s: {why}")
+        return HaltRun(f"{first} could not be put back {within}: {why}")
     return Wait(
         "every member as found",
         node=hand.name,

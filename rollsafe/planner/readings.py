@@ -51,15 +51,16 @@ class Level(IntEnum):
 
     FINE = 0
     HOLD = 1  # no other node is begun
-    STOP = 2  # the run stops
+    STOP = 2  # a node not yet stopped is put back at once, a stopped one as soon as it is healthy; then the end
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The probes' verdict: the worst of them, with its reason in numbers."""
+    """What a probe's budget says, or that of the worst of them: the reason in numbers, and what would change it."""
 
     level: Level = Level.FINE
     reason: str = "no probe"
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,6 @@ class Watch:
     process: Mapping[PoolKey, str] = field(default_factory=dict)
     reloaded_at: Mapping[PoolKey, float] = field(default_factory=dict)  # a new balancer process was seen
     born_at: Mapping[PoolKey, float] = field(default_factory=dict)  # the process of a run's first look, by its uptime
-    voided_at: float | None = None
     totals: Mapping[Member, int] = field(
         default_factory=dict
     )  # requests so far, of drained members of the node in hand
@@ -101,12 +101,12 @@ class Readings:
 
     def pinned(self, members: tuple[Member, ...]) -> bool:
         """Are clients kept on their member in a pool of these, so that a drained one still gets new requests?"""
-        pools = [self.pools.get((m.balancer, m.endpoint, m.pool)) for m in members]
+        pools = [self.pools.get(m.pool_key) for m in members]
         return any(isinstance(pool, PoolReading) and pool.pinned for pool in pools)
 
     def member(self, member: Member) -> SeatReading | Unread:
         """What the endpoint says of one member."""
-        pool = self.pools.get((member.balancer, member.endpoint, member.pool), _NOT_READ)
+        pool = self.pools.get(member.pool_key, _NOT_READ)
         if isinstance(pool, Unread):
             return pool
         wanted = member.seat

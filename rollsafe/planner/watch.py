@@ -1,7 +1,6 @@
 """Streaks: three readings with 0 active, health unbroken for so long. Pure; a gap in time voids them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Check, Member, PoolReading, SeatReading, Unread
@@ -36,16 +35,10 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         process=_processes(before, now),
         reloaded_at=reloaded,
         born_at=before.born_at if resumed else _births(before, now),
-        voided_at=now.at_s if gap else before.voided_at,
         totals=totals,
         counted={**before.counted, **_counted(now)},
         arrived=_arrived(state, before, totals),
     )
-
-
-def void(watch: Watch, at_s: float) -> Watch:
-    """No streak counts any more."""
-    return replace(watch, idle={}, healthy_since={}, calm_since=None, voided_at=at_s)
 
 
 def trouble_of(plan: Plan, state: RunState, now: Readings) -> str:
@@ -102,7 +95,7 @@ def _idle(
         for service in plan.services:
             key = (state.in_hand, service.name)
             seats = [now.member(m) for m in plan.members_of(*key)]
-            changed = any(reloaded.get((m.balancer, m.endpoint, m.pool)) == now.at_s for m in plan.members_of(*key))
+            changed = any(reloaded.get(m.pool_key) == now.at_s for m in plan.members_of(*key))
             idle = bool(seats) and all(isinstance(s, SeatReading) and s.admin.out and s.active == 0 for s in seats)
             counts[key] = before.idle.get(key, 0) + 1 if idle and not changed else 0
     return counts

@@ -8,7 +8,6 @@ from functools import reduce
 from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
 from rollsafe.model.settings import ProbeSettings
 from rollsafe.probes.batch import Batch, ProbeBatch
-from rollsafe.probes.keep import KEPT_FAILED, KEPT_GOOD, Latencies, LatencySummary, Thinned
 from rollsafe.probes.summary import Tally, fold, summarize
 
 OVERDUE_S = 1.0  # past its time-out a request hangs where no time-out reaches (name resolution): it has failed
@@ -36,9 +35,6 @@ class Ledger:
         self._under_way: dict[int, tuple[float, float]] = {}  # ticket -> (due, sent)
         self._tickets = 0
         self._failing = False  # a failure was told, and its end was not
-        self._failed = Thinned(KEPT_FAILED)
-        self._good = Thinned(KEPT_GOOD)
-        self._latencies = Latencies()
         self._batch = Batch(settings)
 
     def sent(self, at_s: float, started_s: float) -> int:
@@ -51,7 +47,6 @@ class Ledger:
         """The probe has ended. One that was given up before counts no more."""
         if self._under_way.pop(ticket, None) is None:
             return []
-        self._keep(sample)
         insort(self._recent, sample, key=lambda s: s.started_s)
         self._settle()
         return self._changes(sample, now_s)
@@ -68,26 +63,9 @@ class Ledger:
         """What was seen so far."""
         return summarize(reduce(fold, self._recent, self._final), now_s)
 
-    def latencies(self) -> LatencySummary:
-        """How long the good answers took."""
-        many = self._latencies
-        quantiles = (many.quantile(0.5), many.quantile(0.95), many.quantile(0.99))
-        return LatencySummary(self._settings.service, self._settings.name, many.answers, *quantiles, many.max_s)
-
-    def samples(self) -> list[ProbeSample]:
-        """The samples that are kept, in order."""
-        return sorted(self._failed.samples + self._good.samples, key=lambda s: s.started_s)
-
     def batch(self) -> ProbeBatch | None:
         """What settled since the last call, for the journal; None where nothing did."""
         return self._batch.take()
-
-    def _keep(self, sample: ProbeSample) -> None:
-        if sample.good:
-            self._good.add(sample)
-            self._latencies.add(sample.latency_s)
-        else:
-            self._failed.add(sample)
 
     def _settle(self) -> None:
         """Move on what nothing under way can overtake any more."""

@@ -17,7 +17,6 @@ from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
 from rollsafe.model.settings import ProbeSettings
 from rollsafe.ports import Clock, Probe, ProbeWatch
 from rollsafe.probes.batch import EVERY_S, ProbeBatch
-from rollsafe.probes.keep import LatencySummary
 from rollsafe.probes.ledger import Change, Ledger, OnChange
 
 STOP_S = 0.9  # how long stop() waits for answers under way
@@ -62,11 +61,7 @@ class Watch:
         """What was seen so far, one for each probe, in their order."""
         return tuple(rhythm.summary() for rhythm in self._rhythms)
 
-    def latencies(self) -> tuple[LatencySummary, ...]:
-        """How long the good answers took, one for each probe, in their order."""
-        return tuple(rhythm.latencies() for rhythm in self._rhythms)
-
-    def stop(self) -> tuple[ProbeSample, ...]:
+    def stop(self) -> None:
         """Stop asking, within a second even where a request hangs; what is under way then counts no more."""
         self._stopping.set()
         give_up_s = self._clock.monotonic() + STOP_S
@@ -75,8 +70,6 @@ class Watch:
         if self._teller.ident is not None:
             self._changes.put(None)
             self._teller.join(TELL_S)
-        samples = [sample for rhythm in self._rhythms for sample in rhythm.samples()]
-        return tuple(sorted(samples, key=lambda sample: sample.started_s))
 
     def _tell(self) -> None:
         batch_s = self._clock.monotonic() + EVERY_S
@@ -156,16 +149,6 @@ class _Rhythm:
         """What settled since the last call."""
         with self._lock:
             return self._ledger.batch()
-
-    def latencies(self) -> LatencySummary:
-        """How long the good answers took."""
-        with self._lock:
-            return self._ledger.latencies()
-
-    def samples(self) -> list[ProbeSample]:
-        """The samples that are kept."""
-        with self._lock:
-            return self._ledger.samples()
 
     def _work(self) -> None:
         while True:

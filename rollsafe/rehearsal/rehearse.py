@@ -173,8 +173,3 @@ def _take(pipe: Connection) -> Played:
     if isinstance(played, Played):
         return played
     raise RehearsalBroke(f"A defect of the simulation, not of your inventory; nothing real was touched: {played}")
-
-
-def replay(piece: Piece, point: Point) -> Played:
-    """Play one point again."""
-    return play(piece.stage(), point)

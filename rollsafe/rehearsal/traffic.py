@@ -115,7 +115,6 @@ class Tally:
     down_since: float | None = None
     longest_s: float = 0.0
     last: ProbeSample | None = None
-    kept: list[ProbeSample] = field(default_factory=list)
 
     def take(self, sample: ProbeSample) -> None:
         """Count one sample."""
@@ -130,7 +129,6 @@ class Tally:
         self.in_a_row += 1
         self.most_in_a_row = max(self.most_in_a_row, self.in_a_row)
         self.rejected += sample.evidence.status == NOT_FOUND
-        self.kept.append(sample)
         if self.down_since is None:
             self.down_since = sample.started_s
 
@@ -181,10 +179,9 @@ class SimWatch:
         now = self._clock.monotonic()
         return tuple(tally.summary(now) for tally in self._tallies)
 
-    def stop(self) -> tuple[ProbeSample, ...]:
-        """Stop asking; the failed samples."""
+    def stop(self) -> None:
+        """Stop asking."""
         self._on = False
-        return tuple(sample for tally in self._tallies for sample in tally.kept)
 
 
 def cut_by(seats: list[SimSeat], node: str, now: float) -> list[Request]:

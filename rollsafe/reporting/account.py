@@ -16,8 +16,8 @@ END_S = 5.0  # a run tidies up for so long after its last probe
 PHASES = ("drain", "restart", "healthy", "ready", "soak")
 
 # Outcomes of a node, as the engine words them.
-RESTARTED = frozenset({"restarted", "done"})
-UNTOUCHED = frozenset({"not begun", "not started", "untouched", "skipped"})
+RESTARTED = "restarted"
+NOT_BEGUN = "not begun"
 
 _VERDICTS = {
     "done": "Every selected node was restarted, is healthy, and is as it was found.",
@@ -80,12 +80,12 @@ class NodeAccount:
     @property
     def restarted(self) -> bool:
         """Did all go as wanted?"""
-        return self.outcome in RESTARTED
+        return self.outcome == RESTARTED
 
     @property
     def untouched(self) -> bool:
         """Was it never begun?"""
-        return self.outcome in UNTOUCHED or not (self.outcome or self.spans)
+        return self.outcome == NOT_BEGUN or not (self.outcome or self.spans)
 
     @property
     def landed(self) -> str:
@@ -240,7 +240,6 @@ class Account:
     pid: str = ""
     reason: str = ""
     url: str = ""
-    version: str = ""
     started: str = ""
     ended: str = ""
     estimate_s: float | None = None

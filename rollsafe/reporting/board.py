@@ -16,7 +16,7 @@ DONE = "done"
 LEFT_OUT = "out"
 TOUCHED = "put back"
 
-_NOTABLE = frozenset({"warning", "hold", "signal", "run.stopping", "write.failed", "restart.failed", "claim.lost"})
+_NOTABLE = frozenset({"warning", "signal", "run.stopping", "write.failed", "restart.failed"})
 
 
 @dataclass(slots=True)
@@ -170,8 +170,8 @@ class Board:
 
 
 def _status(outcome: str) -> str:
-    if outcome in ("restarted", "done"):
+    if outcome == "restarted":
         return DONE
-    if outcome in ("not begun", "not started", "untouched", ""):
+    if outcome in ("not begun", ""):
         return WAITING
     return TOUCHED if outcome == "put back" else LEFT_OUT

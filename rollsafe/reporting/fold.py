@@ -62,7 +62,7 @@ class Fold:
             self._note(record)
         account.run, account.mode = clean(record.run), text(data, "mode") or account.mode
         account.started = account.started or clean(record.time)
-        for key in ("cluster", "who", "host", "pid", "reason", "url", "version"):
+        for key in ("cluster", "who", "host", "pid", "reason", "url"):
             setattr(account, key, text(data, key) or getattr(account, key))
         account.services = names(data, "services") or account.services
         account.estimate_s = number(data, "estimate_s") or account.estimate_s
@@ -304,8 +304,6 @@ _HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "probe.samples": Fold.probe_samples,
     "signal": Fold.note,
     "warning": Fold.note,
-    "hold": Fold.note,
     "run.stopping": Fold.note,
-    "claim.lost": Fold.note,
     "run.finished": Fold.finished,
 }

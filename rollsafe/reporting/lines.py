@@ -13,7 +13,7 @@ from rollsafe.reporting.words import clean, clock_face, place, text
 REPEAT_S = 15.0
 
 # What the journal needs and a reader of a log does not, unless something goes wrong.
-_QUIET = frozenset({"run.plan", "write.intent", "restart.intent", "claim.changed", "probe.samples", "node.landed"})
+_QUIET = frozenset({"write.intent", "restart.intent", "claim.changed", "probe.samples", "node.landed"})
 
 
 class PlainLines:
@@ -63,8 +63,7 @@ class PlainLines:
         opened = key in self._closed_gates
         self._closed_gates.discard(key)
         self._told.pop(key, None)
-        warning = text(record.data, "warning")
-        return self._verbose or opened or (bool(warning) and self._news(f"warning {warning}", warning, float("inf")))
+        return self._verbose or opened
 
     def _news(self, key: str, said: str, at_s: float) -> bool:
         """Has this not been said, or not for a while?"""

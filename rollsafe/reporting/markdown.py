@@ -2,7 +2,7 @@
 
 import re
 
-from rollsafe.reporting.account import Account
+from rollsafe.reporting.account import PHASES, Account
 from rollsafe.reporting.closing import service_words
 from rollsafe.reporting.sentences import mode_words
 from rollsafe.reporting.words import clock_face, moment, took
@@ -81,18 +81,15 @@ def _nodes(account: Account) -> str:
             _safe(node.outcome or "not begun"),
             took(node.out_of_service_s) if node.out_of_service_s else "",
             _safe(account.landed(node)),
-            *[took(seconds) if (seconds := node.phase_s(step)) is not None else "" for step in _STEPS],
+            *[took(seconds) if (seconds := node.phase_s(step)) is not None else "" for step in PHASES],
         ]
         for node in account.nodes.values()
     ]
     return (
-        "### Nodes\n\n" + _table(["Node", "Outcome", "Out of service", "Requests after it was back", *_STEPS], rows)
+        "### Nodes\n\n" + _table(["Node", "Outcome", "Out of service", "Requests after it was back", *PHASES], rows)
         if rows
         else ""
     )
-
-
-_STEPS = ["drain", "restart", "healthy", "ready", "soak"]
 
 
 def _services(account: Account) -> str:

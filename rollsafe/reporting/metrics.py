@@ -12,6 +12,7 @@ from typing import Any
 
 from rollsafe.errors import InvalidInput
 from rollsafe.model.record import Record
+from rollsafe.reporting.account import PHASES
 from rollsafe.reporting.fold import Fold
 from rollsafe.reporting.reports import replace_file
 from rollsafe.reporting.words import number
@@ -114,7 +115,7 @@ def _families(fold: Fold, failures: dict[tuple[str, str], int]) -> list[str]:
     phases = [
         ({**labels, "phase": phase}, seconds)
         for labels, node in nodes
-        for phase in ("drain", "restart", "healthy", "ready", "soak")
+        for phase in PHASES
         if (seconds := node.phase_s(phase)) is not None
     ]
     seen = [({**base, "service": name}, one) for name, one in account.probes.items()]

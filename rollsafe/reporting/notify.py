@@ -93,9 +93,7 @@ class Notifier:
             outcome = text(record.data, "outcome")
             kind = {"done": "success", "node-out": "failure", "unknown": "failure"}.get(outcome, "warning")
             return f"rollsafe {self._cluster}: {outcome}", "\n".join(closing_lines(record)).strip(), kind
-        held = record.type in ("hold", "run.stopping", "claim.lost") or (
-            record.type == "gate.checked" and not record.data.get("allowed")
-        )
+        held = record.type == "run.stopping" or (record.type == "gate.checked" and not record.data.get("allowed"))
         if held and self._news(record):
             word = "stops" if record.type == "run.stopping" else "holds"
             remedy = text(record.data, "remedy") if record.type != "gate.checked" else ""  # a gate's sentence has it

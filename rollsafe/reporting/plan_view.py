@@ -65,10 +65,7 @@ def plan_json(shown: PlanShown) -> dict[str, Any]:
 def _write(write: PlannedWrite) -> dict[str, str]:
     member = write.member
     return {
-        "node": member.node,
-        "service": member.service,
-        "balancer": member.balancer,
-        "endpoint": member.endpoint,
+        **member.place,
         "pool": member.pool,
         "member": member.seat,
         "found": write.found.admin.value,

@@ -7,7 +7,7 @@ from rollsafe.reporting.words import clean, names, number, place, reading, seat,
 
 GOOD_OUTCOMES = frozenset(
     # "cut": the time allowed was used up, and for this service that is permitted; how many is told beside it
-    {"", "done", "ok", "passed", "restarted", "drained", "cut", "healthy", "ready", "skipped", "finished"}
+    {"", "done", "restarted", "drained", "cut"}
 )
 
 IDENTITY_CHARS = 12  # of a proof, in a sentence; the events have it whole
@@ -90,8 +90,7 @@ def _gate(record: Record) -> str:
     answer = "yes" if data.get("allowed") else "no"
     words = f"gate {gate}: {answer}" + (f", {reason}" if reason else "")
     words += f". {remedy[:1].upper()}{remedy[1:]}" if remedy and answer == "no" else ""
-    warning = text(data, "warning")
-    return _at(record, words + (f" (warning: {warning})" if warning else ""))
+    return _at(record, words)
 
 
 def _node_started(record: Record) -> str:
@@ -116,13 +115,11 @@ def _waiting(record: Record) -> str:
 def _step_finished(record: Record) -> str:
     data = record.data
     step, outcome = text(data, "step"), text(data, "outcome")
-    long = number(data, "took_s")
-    within = f" in {took(long)}" if long is not None else ""
     if good(record):
         cut = number(data, "cut")
         told = f", {cut:.0f} in flight cut" if cut else ""
-        return _at(record, f"{_DID.get(step, step)}{within}{told}" if outcome != "skipped" else f"{step} skipped")
-    return _at(record, f"{step}: {outcome}{within}{_why(record, f'{step}: {outcome}')}")
+        return _at(record, f"{_DID.get(step, step)}{told}")
+    return _at(record, f"{step}: {outcome}{_why(record, f'{step}: {outcome}')}")
 
 
 def _write_intent(record: Record) -> str:
@@ -150,8 +147,7 @@ def _because(record: Record) -> str:
 
 def _restart_done(record: Record) -> str:
     before, after = text(record.data, "identity_before"), text(record.data, "identity_after")
-    long = number(record.data, "took_s")
-    words = "restart proven" + (f" after {took(long)}" if long is not None else "")
+    words = "restart proven"
     if before and after:
         words += f": identity {_short(before)} is now {_short(after)}"
     return _at(record, words)
@@ -208,8 +204,8 @@ def _signal(record: Record) -> str:
 
 def _other(record: Record) -> str:
     said = clean(record.message) or text(record.data, "reason") or text(record.data, "why")
-    if record.type in ("warning", "hold"):
-        return _at(record, f"{record.type}: {said}" if said else record.type)
+    if record.type == "warning":
+        return _at(record, f"warning: {said}" if said else "warning")
     return _at(record, said or clean(record.type.replace(".", " "), 80))
 
 

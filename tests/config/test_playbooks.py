@@ -28,8 +28,7 @@ def test_the_shipped_playbook_has_every_step(tmp_path: Path) -> None:
 
 def test_one_beside_the_inventory_comes_first(tmp_path: Path) -> None:
     file = write(tmp_path, "[drain, restart, healthy, ready]", "rolling-restart")
-    (tmp_path / "inventory.yml").touch()
-    assert load_playbook("rolling-restart", tmp_path / "inventory.yml").source == file
+    assert load_playbook("rolling-restart", tmp_path).source == file
     assert load_playbook(str(file), Path("/")).source == file
 
 

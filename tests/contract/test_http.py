@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from rollsafe.drivers.balancers.deadline import dial_tcp
-from rollsafe.drivers.http import ask_bounded, get_bounded, make_client, never_sent
+from rollsafe.drivers.http import ask_bounded, make_client, never_sent
 from rollsafe.errors import InvalidInput, ShellError
 from tests.contract.conftest import secret
 from tests.contract.products import need
@@ -100,7 +100,7 @@ def test_an_answer_comes_whole_and_the_environment_is_not_asked(serve, monkeypat
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     server = serve(reply(b"hello", "X-Node: n1\r\n"))
     with make_client(timeout_s=2, tls=False) as client:
-        answer = get_bounded(client, f"http://127.0.0.1:{server.port}/a", headers={"X-Asked": "yes"})
+        answer = ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/a", headers={"X-Asked": "yes"})
     assert (answer.status, answer.text, answer.truncated, answer.headers["x-node"]) == (200, "hello", False, "n1")
     assert "x-asked: yes" in server.heard[0].lower()
 
@@ -109,7 +109,7 @@ def test_an_answer_that_drips_ends_at_the_total_limit(serve) -> None:
     server = serve(reply(b"x" * 1000), drip_s=0.02)
     began = time.monotonic()
     with make_client(timeout_s=0.4, tls=False) as client, pytest.raises(httpx.ReadTimeout, match=r"0\.4 s"):
-        get_bounded(client, f"http://127.0.0.1:{server.port}/")
+        ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/")
     assert time.monotonic() - began < 0.8
 
 
@@ -125,7 +125,7 @@ def test_a_limit_of_one_request_does_not_reach_the_next(serve) -> None:
     server = serve(reply(b"ok"))
     with make_client(timeout_s=0.3, tls=False) as client:
         for _ in range(4):
-            assert get_bounded(client, f"http://127.0.0.1:{server.port}/").text == "ok"
+            assert ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/").text == "ok"
             time.sleep(0.15)
     assert len(server.heard) == 4
 
@@ -135,27 +135,27 @@ def test_a_large_answer_is_cut_at_the_limit_also_when_it_came_small(serve, packe
     body = gzip.compress(b"a" * 3_000_000) if packed else b"a" * 3_000_000
     server = serve(reply(body, "Content-Encoding: gzip\r\n" if packed else ""))
     with make_client(timeout_s=3, tls=False) as client:
-        answer = get_bounded(client, f"http://127.0.0.1:{server.port}/", limit=1000)
+        answer = ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/", limit=1000)
     assert (answer.body, answer.truncated) == (b"a" * 1000, True)
 
 
 def test_an_encoding_that_lies_is_an_http_error(serve) -> None:
     server = serve(reply(b"not gzip", "Content-Encoding: gzip\r\n"))
     with make_client(timeout_s=2, tls=False) as client, pytest.raises(httpx.HTTPError, match="Content-Encoding"):
-        get_bounded(client, f"http://127.0.0.1:{server.port}/")
+        ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/")
 
 
 def test_connect_to_changes_the_address_only(serve, tls: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
     server = serve(reply(b"ok"), tls)
     there = ("127.0.0.1", server.port)
     with make_client(timeout_s=2, tls=True, ca_file=str(certificate[1]), connect_to=there) as client:
-        assert get_bounded(client, "https://lb.example.com/x").text == "ok"
+        assert ask_bounded(client, "GET", "https://lb.example.com/x").text == "ok"
         assert server.names == ["lb.example.com"]
         assert "host: lb.example.com\r\n" in server.heard[0].lower()
         with pytest.raises(httpx.ConnectError, match=r"other\.example\.com"):
-            get_bounded(client, "https://other.example.com/")
+            ask_bounded(client, "GET", "https://other.example.com/")
     with make_client(timeout_s=2, tls=True, connect_to=there) as client, pytest.raises(httpx.ConnectError) as caught:
-        get_bounded(client, "https://lb.example.com/")
+        ask_bounded(client, "GET", "https://lb.example.com/")
     assert "CERTIFICATE_VERIFY_FAILED" in str(caught.value)
     assert never_sent(caught.value)
 
@@ -169,7 +169,7 @@ def test_over_tls_too_an_answer_that_drips_ends_in_time(
         make_client(timeout_s=1, tls=True, ca_file=str(certificate[1]), connect_to=there) as client,
         pytest.raises(httpx.ReadTimeout),
     ):
-        get_bounded(client, "https://lb.example.com/")
+        ask_bounded(client, "GET", "https://lb.example.com/")
     assert time.monotonic() - began < 5.0  # the whole of it drips for 20 s
 
 
@@ -180,7 +180,7 @@ def test_a_tls_handshake_that_hangs_ends_in_time(certificate: tuple[Path, Path])
             make_client(timeout_s=0.5, tls=True, ca_file=str(certificate[1]), connect_to=there) as client,
             pytest.raises(httpx.ConnectTimeout),
         ):
-            get_bounded(client, "https://lb.example.com/")
+            ask_bounded(client, "GET", "https://lb.example.com/")
 
 
 def test_over_tls_an_answer_that_is_cut_without_a_goodbye_is_an_error(
@@ -200,7 +200,7 @@ def test_over_tls_an_answer_that_is_cut_without_a_goodbye_is_an_error(
             make_client(timeout_s=5, tls=True, ca_file=str(certificate[1]), connect_to=there) as client,
             pytest.raises(httpx.ReadError),
         ):
-            get_bounded(client, "https://lb.example.com/")
+            ask_bounded(client, "GET", "https://lb.example.com/")
         thread.join(5)
 
 
@@ -221,7 +221,7 @@ def test_tls_goes_through_a_tunnel_that_is_no_socket(serve, tls, certificate: tu
         return Tunnel(dial_tcp("127.0.0.1", server.port, timeout_s))
 
     with make_client(timeout_s=3, tls=True, ca_file=str(certificate[1]), dial=dial) as client:
-        assert len(get_bounded(client, "https://lb.example.com:8443/").body) == 100_000
+        assert len(ask_bounded(client, "GET", "https://lb.example.com:8443/").body) == 100_000
     assert asked == [("lb.example.com", 8443)]
 
 
@@ -230,13 +230,13 @@ def test_a_tunnel_that_is_refused_is_a_connect_error() -> None:
         raise ShellError(f"bastion: no connection to {host}:{port}")
 
     with make_client(timeout_s=1, tls=False, dial=dial) as client, pytest.raises(httpx.ConnectError, match="bastion"):
-        get_bounded(client, "http://10.0.0.1/")
+        ask_bounded(client, "GET", "http://10.0.0.1/")
 
 
 def test_a_proxy_is_used_where_it_is_told(serve) -> None:
     proxy = serve(reply(b"by proxy"))
     with make_client(timeout_s=2, tls=False, proxy=f"http://me:pw@127.0.0.1:{proxy.port}") as client:
-        assert get_bounded(client, "http://scim.example.com/Users").text == "by proxy"
+        assert ask_bounded(client, "GET", "http://scim.example.com/Users").text == "by proxy"
     assert proxy.heard[0].startswith("GET http://scim.example.com/Users HTTP/1.1")
     assert "proxy-authorization: basic" in proxy.heard[0].lower()
     with pytest.raises(InvalidInput, match="proxies"):
@@ -246,7 +246,7 @@ def test_a_proxy_is_used_where_it_is_told(serve) -> None:
 def test_basic_auth_is_sent_and_never_shown(serve) -> None:
     server = serve(reply(b"ok"))
     with make_client(timeout_s=2, tls=False, username="admin", password=secret("pw")) as client:
-        get_bounded(client, f"http://127.0.0.1:{server.port}/")
+        ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/")
         assert "pw" not in repr(client.auth)
     assert "authorization: Basic YWRtaW46cHc=".lower() in server.heard[0].lower()
 
@@ -263,7 +263,7 @@ def test_without_keepalive_each_request_has_a_connection_of_its_own(serve) -> No
         dialled.clear()
         with make_client(timeout_s=2, tls=False, dial=dial, keepalive=keepalive) as client:
             for _ in range(3):
-                get_bounded(client, f"http://127.0.0.1:{server.port}/")
+                ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/")
         assert len(dialled) == expected
 
 
@@ -271,4 +271,4 @@ def test_plain_http_builds_no_tls_context(serve, monkeypatch: pytest.MonkeyPatch
     server = serve(reply(b"ok"))
     monkeypatch.setattr(ssl.SSLContext, "__new__", lambda *_args, **_more: pytest.fail("a TLS context was built"))
     with make_client(timeout_s=2, tls=False) as client:
-        assert get_bounded(client, f"http://127.0.0.1:{server.port}/").status == 200
+        assert ask_bounded(client, "GET", f"http://127.0.0.1:{server.port}/").status == 200

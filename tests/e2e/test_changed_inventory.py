@@ -26,7 +26,7 @@ def test_the_partner_of_a_pair_was_taken_out_and_is_gone_for_ever(bed: Testbed) 
     recovered = bed.rollsafe("recover", "--yes", home=bed.folder / "another-machine")
     bed.settle()
     finished = sound(bed, recovered, 40)
-    assert f"this inventory has no endpoint {lost} of balancer scim-lb" in finished["message"]
+    assert f"the claim names endpoint {lost} of balancer scim-lb" in finished["message"]
     assert f"add --forget {lost}" in finished["message"]
     assert states(bed) == {bed.web.endpoint: "ready", bed.scim[0].endpoint: "ready", bed.scim[1].endpoint: "drain"}
     assert lost in bed.rollsafe("run", "--yes").finished["message"], "whoever comes next hears of it, too"

@@ -12,7 +12,7 @@ from rollsafe.engine import takeover
 from rollsafe.engine.claim import ClaimKeeper, first_record
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.claim import ClaimRecord, Token, Who
-from rollsafe.model.reading import ProbeSample, ProbeSummary
+from rollsafe.model.reading import ProbeSummary
 from rollsafe.planner.readings import Ours
 from rollsafe.ports import World
 
@@ -54,8 +54,8 @@ class NoProbes:
     def summaries(self) -> tuple[ProbeSummary, ...]:
         return ()
 
-    def stop(self) -> tuple[ProbeSample, ...]:
-        return ()
+    def stop(self) -> None:
+        """Nothing ends."""
 
 
 class Scene:

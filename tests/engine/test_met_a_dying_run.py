@@ -5,12 +5,11 @@ import pytest
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
 from rollsafe.engine import session as sessions
 from rollsafe.engine.log import RunLog
-from rollsafe.engine.loop import in_place_of_recover
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.claim import Who
 from rollsafe.model.reading import AdminState
-from rollsafe.planner.outcome import Ending
+from rollsafe.planner.outcome import Ending, in_place_of_recover
 from rollsafe.rehearsal.faults import Crash, Fault, Way
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.miniature import shorten

@@ -117,7 +117,7 @@ def claimed(sim: SimWorld) -> list[str]:
     return [name for name, node in sim.nodes.items() if node.claim is not None]
 
 
-WEB, NO_LB2 = "tcp://web-lb1:9999", f"this inventory has no endpoint {LB2} of balancer scim-lb, which the claim names"
+WEB, NO_LB2 = "tcp://web-lb1:9999", f"the claim names endpoint {LB2} of balancer scim-lb; this inventory does not"
 FORGET_IT = f"add --forget {LB2}"
 CHANGES = {
     "an endpoint was taken out": (with_endpoints(LB1), {LB2}, [NO_LB2, FORGET_IT]),
@@ -126,7 +126,7 @@ CHANGES = {
         {LB2},
         [NO_LB2, FORGET_IT, f"On endpoints that the claim does not name is out: scim of n1 on {NEW}: drain"],
     ),
-    "the balancer has another name": (renamed, {LB1, LB2}, ["it is scim-external's here; name that balancer scim-lb"]),
+    "the balancer has another name": (renamed, {LB1, LB2}, ["it is scim-external's here. Name that balancer scim-lb"]),
 }
 
 

@@ -15,7 +15,8 @@ INVARIANTS = {
     "I3": "No stop unless every endpoint was read out after our last write, with SCIM idle.",
     "I4": "No put-back before all health gates pass, unless the node was never stopped.",
     "I5": "Every write has an earlier durable intent.",
-    "I6": "An older epoch takes no node out, and restarts none whose claim was raised.",
+    "I6": "An older epoch takes no node out, and restarts none whose claim was raised, but for at most one balancer "
+    "write of a process that was stopped between its last look at the clock and the send; it is named.",
     "I7": "No node is begun that can't be finished, or undone, before the window ends.",
     "I8": "Recover is idempotent, restores the state as found, and a second recover writes nothing.",
     "I9": "The exit code, `left_out` and `others` are the truth, as an outside observer sees it.",

@@ -1,5 +1,6 @@
 """The frame of the command line: help that comes at once, one ending for every failure."""
 
+import io
 import json
 import math
 import os
@@ -20,10 +21,11 @@ import typer
 
 from rollsafe.cli import ending
 from rollsafe.cli.app import COMMANDS
-from rollsafe.cli.common import as_typed, inventory_paths, node_names
+from rollsafe.cli.common import as_typed, node_names
 from rollsafe.cli.conduct import Conductor, Options, mend_command
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.stdout import SafeStdout
+from rollsafe.cli.words import inventory_said
 from rollsafe.clock import SystemClock
 from rollsafe.engine.orders import Orders
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
@@ -40,7 +42,7 @@ def rollsafe(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
 
 
 def run_in(body, *words: str) -> int:
-    with ending.Ending(words) as end:
+    with ending.CommandEnd(words) as end:
         end.returned(body())
     return end.exit_code
 
@@ -325,15 +327,23 @@ def test_safe_stdout_passes_on_what_it_gets(tmp_path: Path) -> None:
 # --- common options -------------------------------------------------------------------------------------------------
 
 
-def test_the_inventory_is_found_in_the_order_of_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidInput, match="rollsafe init"):
-        inventory_paths(None)
-    (tmp_path / "inventory.yml").touch()
-    assert inventory_paths(None) == [Path("inventory.yml")]
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run"], ""),
+        (["run", "-i", "inventory.yml"], ""),
+        (["run", "-i", "a b.yml", "--yes", "-ic.yml"], " -i 'a b.yml' -i c.yml"),
+        (["recover", "--inventory=prod.yml", "-i"], " -i prod.yml"),
+    ],
+)
+def test_the_inventory_of_a_command_to_be_typed_is_the_one_that_was_named(words: list[str], told: str) -> None:
+    assert inventory_said(words) == told
+
+
+def test_the_inventory_of_the_environment_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLLSAFE_INVENTORY", "prod.yml")
-    assert inventory_paths([]) == [Path("prod.yml")]
-    assert inventory_paths([Path("a"), Path("b")]) == [Path("a"), Path("b")]
+    assert inventory_said(["run"]) == " -i prod.yml"
+    assert inventory_said(["run", "-i", "test.yml"]) == " -i test.yml"
 
 
 @pytest.mark.parametrize(("text", "names"), [(None, None), ("b,a", ("b", "a")), (" a , b,", ("a", "b"))])
@@ -356,11 +366,34 @@ def test_the_command_that_mends_works_as_it_stands(terminal: bool, told: str, mo
     assert mend_command([Path("a.yml")]) == told
 
 
-class StandIn:
-    """A standard input that is a terminal, or is none."""
+class StandIn(io.StringIO):
+    """A standard stream that is a terminal, or is none."""
 
     def __init__(self, terminal: bool) -> None:
-        self.isatty = lambda: terminal
+        super().__init__()
+        self.isatty = lambda: terminal  # type: ignore[method-assign] # the point of it
+
+
+@pytest.mark.parametrize(
+    ("options", "terminal", "kind", "view"),
+    [
+        (Options(), True, "xterm", "LiveView"),
+        (Options(no_color=True), True, "xterm", "LiveView"),
+        (Options(verbose=1), True, "xterm", "PlainLines"),
+        (Options(), True, "dumb", "PlainLines"),
+        (Options(), False, "xterm", "PlainLines"),
+    ],
+)
+def test_the_live_view_is_for_a_capable_terminal_that_no_log_goes_to(
+    options: Options, terminal: bool, kind: str, view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", StandIn(terminal))
+    monkeypatch.setenv("TERM", kind)
+    conductor = object.__new__(Conductor)
+    conductor.options, conductor.clock, conductor._closers = options, SystemClock(), []
+    assert type(conductor._text_listener()).__name__ == view
+    for close in conductor._closers:
+        close()
 
 
 def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(

@@ -95,7 +95,7 @@ def test_show_tells_the_story(state: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nodes    jira1, jira2" in out
     assert out.count("gate capacity") == 1
     assert out.count("left") == 1, "of five looks at one wait the last is told"
-    assert "drained in 5.0 s" in out
+    assert "drained" in out
     assert "something" in out, "a type that is not known is told all the same"
     assert "in doubt" not in out
     assert out.rstrip().endswith("All 1 nodes were restarted.")

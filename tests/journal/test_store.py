@@ -286,7 +286,8 @@ def test_a_killed_writer_leaves_all_that_it_acknowledged(url: str, enough: int) 
     for _ in range(enough):
         last = int(process.stdout.readline())
     process.kill()
-    rest = process.communicate(timeout=30)[0].split("\n")[:-1]
+    rest = process.stdout.read().split("\n")[:-1]  # communicate() would pass over what readline() has buffered
+    process.communicate(timeout=30)
     last = int(rest[-1]) if rest else last
     with open_store(url) as store:
         found = list(store.records("k"))

@@ -6,9 +6,10 @@ import pytest
 
 from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
 from rollsafe.model.settings import ProbeSettings
-from rollsafe.planner.budget import Spending, judge_budget, quiet_limit_s
+from rollsafe.planner.budget import judge_budget, quiet_limit_s, spent
+from rollsafe.planner.readings import Budget, Level
 
-FINE, HOLD, STOP = Spending.FINE, Spending.HOLD, Spending.STOP
+FINE, HOLD, STOP = Level.FINE, Level.HOLD, Level.STOP
 NOTHING: dict[str, Any] = {}
 ROWS = {
     # the limits beyond the default of 15 s, what was seen: the answer
@@ -83,20 +84,25 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS)
 def test_budget(row):
-    limits, seen, spending, words = ROWS[row]
+    limits, seen, level, words = ROWS[row]
     settings = ProbeSettings("scim", "outside", "https://scim.example.com", **limits)
     budget = judge_budget(settings, ProbeSummary("scim", "outside", **{"probes": 50, **seen}))
-    assert budget.spending is spending
-    assert words in budget.verdict.reason
-    assert budget.verdict.allowed is (spending is FINE)
-    assert budget.verdict.gate == "budget"
-    assert bool(budget.verdict.remedy) is (spending is not FINE)
+    assert budget.level is level
+    assert words in budget.reason
+    assert bool(budget.remedy) is (level is not FINE)
+
+
+def test_the_worst_probe_counts():
+    probes = [ProbeSettings(service, "p", "https://x") for service in ("scim", "web")]
+    fine, failing = ProbeSummary("scim", "p", 50), ProbeSummary("web", "p", 50, 2, 2, outage_s=6)
+    assert spent(probes, [failing, fine]) == judge_budget(probes[1], failing)
+    assert spent([], []) == Budget()
 
 
 def test_what_failed_is_told():
     sample = ProbeSample("scim", "outside", 0, 0, False, 0.1, Evidence(detail="connection refused"))
     seen = ProbeSummary("scim", "outside", 9, 1, 1, outage_s=2.0, longest_outage_s=2.0, last=sample)
-    reason = judge_budget(ProbeSettings("scim", "outside", "https://x"), seen).verdict.reason
+    reason = judge_budget(ProbeSettings("scim", "outside", "https://x"), seen).reason
     assert reason == "the scim probe outside: failing for 2.0 s, 1 in a row: connection refused"
 
 

@@ -235,4 +235,4 @@ def test_an_endpoint_that_nobody_can_ask_is_not_waited_for() -> None:
     key = ("scim-lb", "tcp://lb2:1", "scim-pool")
     now = replace(now, pools={**now.pools, key: Unread("this inventory has no such endpoint", for_good=True)})
     decision = next_step(look.plan, story.state, now, look.at_s)
-    assert decision == HaltRun("a could be put back only where this inventory reaches")
+    assert decision == HaltRun("a could not be put back on endpoints that this inventory does not have: tcp://lb2:1")

@@ -7,7 +7,7 @@ import pytest
 from rollsafe.model.reading import Check, HealthReading, PoolReading, Unread
 from rollsafe.planner.decisions import FinishStep, Wait
 from rollsafe.planner.readings import PoolKey, Readings, Watch
-from rollsafe.planner.watch import observe, serves, trouble_of, unfit, void
+from rollsafe.planner.watch import observe, serves, trouble_of, unfit
 from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, decide, look_again, scene
 
 LB1: PoolKey = ("scim-lb", "tcp://lb1:1", "scim-pool")
@@ -60,13 +60,6 @@ def test_a_gap_voids_every_streak_and_keeps_what_is_known_of_the_balancers():
     assert set(look.watch.healthy_since.values()) == {look.at_s}
     assert look.watch.unread_since == {LB2: look.at_s - 30}
     assert look.watch.process == {LB1: "7", LB2: "8"}
-    assert look.watch.voided_at == look.at_s
-
-
-def test_void_forgets_without_a_look():
-    watch = void(Watch(idle={KEY: 3}, healthy_since={"a": 1.0}, calm_since=1.0, process={LB1: "7"}), 9.0)
-    assert (watch.idle, watch.healthy_since, watch.calm_since) == ({}, {}, None)
-    assert (watch.process, watch.voided_at) == ({LB1: "7"}, 9.0)
 
 
 # --- a new process hides what its old one still carries ---------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from rollsafe.cli.app import run_command_line
 from rollsafe.cli.common import Output
 from rollsafe.cli.conduct import Conductor, Options
-from rollsafe.cli.ending import Ending, EngineBroke, judge
+from rollsafe.cli.ending import CommandEnd, EngineBroke, judge
 from rollsafe.engine.log import RunLog
 from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.model.reading import Member
@@ -67,7 +67,7 @@ def test_the_events_end_with_this_ending_and_not_with_an_earlier_run_s(
     if error is None:
         assert run_command_line(asked) == code
     else:
-        with Ending(asked):
+        with CommandEnd(asked):
             raise error
     old, last = Path("ev").read_text().splitlines(keepends=True)
     told = json.loads(last)
@@ -101,7 +101,7 @@ def test_a_report_that_can_t_be_written_changes_nothing(
 
 def test_commands_without_a_run_write_none(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["report", "nothing", *files]) == 2
-    with Ending(["plan", *files]):
+    with CommandEnd(["plan", *files]):
         raise OSError("broken")
     assert list(Path().glob("r.*")) == []
     capsys.readouterr()

@@ -52,7 +52,6 @@ class Story:
             pid=4242,
             reason=reason,
             url="https://ci.example.com/jobs/17",
-            version="0.1.0",
             mode=mode,
             estimate_s=70.0 * len(self.nodes),
         )
@@ -85,16 +84,14 @@ class Story:
                 **{"for": "0 active"},
             )
             self.wait(3)
-        self.say("step.finished", node, service, step="drain", outcome="drained", took_s=self.at - since)
+        self.say("step.finished", node, service, step="drain", outcome="drained")
 
     def restart(self, node: str) -> None:
         self.say("restart.intent", node, identity_before="a1b2c3d4e5f60718", epoch=1, revision=3)
         self.say("restart.begun", node)
         self.wait(9)
         self.say("restart.ended", node, exit_status=0)
-        self.say(
-            "restart.done", node, identity_before="a1b2c3d4e5f60718", identity_after="f6e5d4c3b2a19080", took_s=9.0
-        )
+        self.say("restart.done", node, identity_before="a1b2c3d4e5f60718", identity_after="f6e5d4c3b2a19080")
 
     def healthy(self, node: str, states: list[str]) -> None:
         self.say("step.started", node, step="healthy")
@@ -111,20 +108,19 @@ class Story:
                 **{"for": "15 s unbroken health"},
             )
             self.wait(4)
-        self.say("step.finished", node, step="healthy", outcome="done", took_s=self.at - since)
+        self.say("step.finished", node, step="healthy", outcome="done")
 
     def ready(self, node: str) -> None:
         self.say("step.started", node, step="ready")
-        since = self.at
         for service in self.services:
             self.write(node, service, "ready", "as found")
             self.wait(0.4)
-        self.say("step.finished", node, step="ready", outcome="done", took_s=self.at - since)
+        self.say("step.finished", node, step="ready", outcome="done")
 
     def soak(self, node: str) -> None:
         self.say("step.started", node, step="soak")
         self.wait(10)
-        self.say("step.finished", node, step="soak", outcome="done", took_s=10.0)
+        self.say("step.finished", node, step="soak", outcome="done")
 
     def whole_node(self, node: str, position: int) -> None:
         self.gate(node, "claim", reason="ours on 3 of 3 nodes")
@@ -203,7 +199,7 @@ def node_out(reason: str = "CHG-4711") -> list[Record]:
         )
         story.wait(5)
     why = "jira2 did not become healthy within 30 s: scim says refused"
-    story.say("step.finished", "jira2", message=why, step="healthy", outcome="timed out", took_s=30.0)
+    story.say("step.finished", "jira2", message=why, step="healthy", outcome="timed out")
     story.say("node.finished", "jira2", message=why, outcome="left out", out_of_service_s=52.3)
     left = [
         {
@@ -224,7 +220,7 @@ def node_out(reason: str = "CHG-4711") -> list[Record]:
         {
             "jira1": {"outcome": "restarted", "out_of_service_s": 37.0},
             "jira2": {"outcome": "left out", "out_of_service_s": 52.3},
-            "jira3": {"outcome": "not started"},
+            "jira3": {"outcome": "not begun"},
         },
         left_out=left,
         others=[{"node": "jira3", "service": "web", "state": "maint", "endpoint": ENDPOINTS["web"][1]}],
@@ -253,7 +249,7 @@ def refused() -> list[Record]:
         "refused",
         10,
         "Refused, nothing was touched: without jira2 0 of 1 others serve scim: jira1 is down.",
-        {"jira1": {"outcome": "not started"}, "jira2": {"outcome": "not started"}},
+        {"jira1": {"outcome": "not begun"}, "jira2": {"outcome": "not begun"}},
     )
     return story.records
 
@@ -269,9 +265,9 @@ def signalled() -> list[Record]:
     story.say("signal", name="SIGINT", message="SIGINT: jira1 is put back, no other node is begun.")
     story.say("run.stopping", message="asked to stop")
     story.write("jira1", "web", "ready", "as found")
-    story.say("step.finished", "jira1", "web", step="drain", outcome="given up", took_s=2.2, message="asked to stop")
+    story.say("step.finished", "jira1", "web", step="drain", outcome="given up", message="asked to stop")
     story.say("node.finished", "jira1", outcome="put back", out_of_service_s=2.2)
-    nodes = {"jira1": {"outcome": "put back", "out_of_service_s": 2.2}, "jira2": {"outcome": "not started"}}
+    nodes = {"jira1": {"outcome": "put back", "out_of_service_s": 2.2}, "jira2": {"outcome": "not begun"}}
     story.finish("stopped", 20, "Stopped by SIGINT; every node is as it was found.", nodes)
     return story.records
 

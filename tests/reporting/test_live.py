@@ -13,7 +13,6 @@ from rollsafe.clock import SystemClock
 from rollsafe.reporting.board import Board
 from rollsafe.reporting.lines import PlainLines
 from rollsafe.reporting.live import LiveView, draw
-from rollsafe.reporting.view import people_view
 from tests.reporting import stories
 from tests.reporting.test_lines import golden
 
@@ -150,20 +149,6 @@ def test_a_terminal_that_dies_raises_nothing():
         view.close()
         assert not view._thread.is_alive()
         os.dup2(os.open(os.devnull, os.O_WRONLY), far)  # so that closing it finds somebody to flush to
-
-
-def test_only_a_capable_terminal_gets_the_live_view():
-    near, far = pty.openpty()
-    try:
-        with os.fdopen(far, "w") as terminal:
-            clock = SystemClock()
-            capable = {"TERM": "xterm"}
-            assert isinstance(people_view(terminal, clock, environment=capable), LiveView)
-            assert isinstance(people_view(terminal, clock, environment={"TERM": "dumb"}), PlainLines)
-            assert isinstance(people_view(terminal, clock, environment=capable, no_color=True), PlainLines)
-            assert isinstance(people_view(io.StringIO(), clock, environment=capable), PlainLines)
-    finally:
-        os.close(near)
 
 
 def test_drawing_costs_little():

@@ -1,4 +1,4 @@
-"""What a product can and can't do, as data, so that plan and doctor can say it before a run begins."""
+"""What a product can and can't do, as data: the reference's page of drivers is made from it."""
 
 from dataclasses import dataclass
 
