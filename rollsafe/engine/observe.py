@@ -95,19 +95,27 @@ class Observer:
             order=order,
             order_s=self._order_s,
         )
-        gap = self._gap(asked_s, ended_s)
+        gap, blind_s = self._gap(asked_s, ended_s), self._blind_s(asked_s)
         self._last_s = ended_s
-        self._watch = watch_observe(self._plan, state, self._watch, now, gap=gap)
+        self._watch = watch_observe(self._plan, state, self._watch, now, gap=gap, blind_s=blind_s)
         return replace(now, watch=self._watch)
 
     def _gap(self, asked_s: float, ended_s: float) -> str:
         """Why this look does not follow the last one without a break; empty where it does."""
-        limit_s = max(3 * self._plan.policy.poll_s, 1.0) + 0.5
-        if self._last_s is not None and asked_s - self._last_s > limit_s:
-            return f"nothing was looked at for {asked_s - self._last_s:.1f} s"
-        if ended_s - asked_s > WITHIN_S + limit_s:
+        if self._blind_s(asked_s):
+            return f"nothing was looked at for {self._blind_s(asked_s):.1f} s"
+        if ended_s - asked_s > WITHIN_S + self._limit_s:
             return f"one look took {ended_s - asked_s:.1f} s"
         return ""
+
+    def _blind_s(self, asked_s: float) -> float:
+        """For how long nothing was looked at, where that is a gap; else 0."""
+        passed_s = asked_s - self._last_s if self._last_s is not None else 0.0
+        return passed_s if passed_s > self._limit_s else 0.0
+
+    @property
+    def _limit_s(self) -> float:
+        return max(3 * self._plan.policy.poll_s, 1.0) + 0.5
 
     # --- questions ---------------------------------------------------------------------------------------------
 

@@ -93,14 +93,18 @@ def _proof_left_s(plan: Plan, hand: NodeState, now: Readings, *, ended: bool, jo
     planned = plan.node(hand.name)
     assert hand.restart_s is not None
     if job:  # systemd, or our own command, is still at it: that is progress, up to the node's own start limit
-        return hand.restart_s + planned.restart_timeout_s + planned.start_timeout_s - now.at_s
+        return planned.restart_timeout_s + planned.start_timeout_s - _seen_s(hand.restart_s, now)
     if not ended or hand.restart_exit_s is None:
         silent = isinstance(now.restart, Unread) or isinstance(now.identity, Unread)
         patience_s = UNREAD_PATIENCE_S if silent else 0.0
-        return hand.restart_s + planned.restart_timeout_s + patience_s - now.at_s
+        return planned.restart_timeout_s + patience_s - _seen_s(hand.restart_s, now)
     gone = isinstance(now.identity, IdentityReading) and now.identity.identity is None and hand.identity_before
     patience_s = min(planned.start_timeout_s, GONE_PATIENCE_S) if gone else 0.0
-    return hand.restart_exit_s + max(PROOF_PATIENCE_S, patience_s) - now.at_s
+    return max(PROOF_PATIENCE_S, patience_s) - _seen_s(hand.restart_exit_s, now)
+
+
+def _seen_s(since_s: float, now: Readings) -> float:
+    return now.watch.seen_s(since_s, now.at_s)
 
 
 def _identity(now: Readings) -> str:
@@ -132,7 +136,7 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     since = healthy_since(hand, now)
     if since is not None and now.at_s - since >= plan.policy.healthy_for_s:
         return FinishStep(hand.name, "healthy", data={"unbroken_s": round(now.at_s - since, 3)})
-    left_s = hand.healthy_started_s + start_timeout_s(plan, hand.name) - now.at_s
+    left_s = start_timeout_s(plan, hand.name) - _seen_s(hand.healthy_started_s, now)
     states = {s.name: _state(now, hand.name, s.name) for s in plan.services}
     if left_s <= 0 and since is None:  # a streak that has begun is seen to its end, or to its break
         shown = ", ".join(f"{service} {state}" for service, state in states.items())

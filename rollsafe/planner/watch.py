@@ -10,8 +10,9 @@ from rollsafe.planner.state import RunState
 IDLE_READINGS = 3  # 0 active must be read so many times running
 
 
-def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: str) -> Watch:
-    """The streaks after one more look. `gap` is the reason why the looks do not follow one another, or empty."""
+def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: str, blind_s: float = 0.0) -> Watch:
+    """The streaks after one more look. `gap` is the reason why the looks do not follow one another, or empty; `blind_s`
+    is for how long nobody looked."""
     if gap:
         before = Watch(
             unread_since=before.unread_since,
@@ -20,6 +21,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
             born_at=before.born_at,
             totals=before.totals,
             counted=before.counted,
+            blind=before.blind,
             arrived=before.arrived,
         )
     fine = trouble_of(plan, state, now) == ""
@@ -37,6 +39,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         born_at=before.born_at if resumed else _births(before, now),
         totals=totals,
         counted={**before.counted, **_counted(now)},
+        blind=(*before.blind, (now.at_s, blind_s)) if blind_s else before.blind,
         arrived=_arrived(state, before, totals),
     )
 

@@ -254,4 +254,4 @@ def decide(look: Look, story: Story, late_s: float = 0.0) -> Decision:
 def look_again(look: Look, story: Story, seconds: float = 1.0, gap: str = "") -> None:
     """Time passes, and the streaks see one more look."""
     look.at_s += seconds
-    look.watch = observe(look.plan, story.state, look.watch, look.now(), gap=gap)
+    look.watch = observe(look.plan, story.state, look.watch, look.now(), gap=gap, blind_s=seconds if gap else 0.0)

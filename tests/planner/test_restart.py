@@ -171,6 +171,23 @@ def test_a_gap_in_time_voids_health():
     assert isinstance(decide(look, story), Wait)
 
 
+@pytest.mark.parametrize("begun", ["the restart's command runs", "the node starts"])
+def test_a_clock_that_was_set_forward_gives_a_node_no_less_time(begun):
+    look, story = scene()
+    if begun == "the node starts":
+        story.proven()
+        look.ill("a")
+    else:
+        story.sent()
+        look.identity, look.restart = OLD, RUNNING
+    look_again(look, story)
+    look_again(look, story, 3600, gap="the clock was set forward")
+    assert isinstance(decide(look, story), Wait)
+    for _ in range(2000):
+        look_again(look, story)
+    assert not isinstance(decide(look, story), Wait), "the time that was looked at counts as ever"
+
+
 def test_why_a_node_is_not_healthy_is_told_in_full():
     look, story = scene(lambda look, story: story.proven())
     look.ill("a", "scim", state="not SCIM")
