@@ -26,6 +26,7 @@ YOUNG_S = 10.0  # a balancer process that is younger at a run's first look may h
 HURRY_S = 3.0  # how long the others may be gone before a drained node that could serve is put back
 NEVER_S = float("-inf")
 _DRAIN = Found(AdminState.DRAIN)
+_SLOW_REMEDY = "find out why that admin API answers so slowly, or ask it through another way"
 _MAINT = Found(AdminState.MAINT)
 
 
@@ -212,6 +213,10 @@ def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain:
             plan, hand, service, now, left_s=left_s, reason="0 active" + (hidden if now.at_s < trusted_s else "")
         )
     active = _active(plan, hand, service, now)
+    if not active and (slow := _slow(plan, hand, service, now)):
+        return HaltRun(
+            f"{service.name} of {hand.name} was drained for {service.timeout_s:g} s, but {slow}", _SLOW_REMEDY
+        )
     # 0: somebody was there until just now, or this process stood still and had no time for three readings
     seen = f"still has {active} active" if active else f"read 0 active, but not {IDLE_READINGS} times in a row,"
     return HaltRun(
@@ -255,6 +260,17 @@ def _hidden_until(plan: Plan, hand: NodeState, service: PlannedService, now: Rea
     reloads = [watch.reloaded_at[key] + limit_s for key in keys if key in watch.reloaded_at]
     births = [watch.born_at[key] + min(limit_s, YOUNG_S) for key in keys if key in watch.born_at]
     return max([*reloads, *births], default=NEVER_S)
+
+
+def _slow(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> str:
+    """Which endpoint left so many looks without an answer that no three readings of 0 came together."""
+    for member in plan.members_of(hand.name, service.name):
+        misses = now.watch.misses.get(member.pool_key, 0)
+        if misses >= IDLE_READINGS:
+            return (
+                f"{member.endpoint} gave no answer in time in {misses} looks: 0 active was not read three times running"
+            )
+    return ""
 
 
 def _active(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> int:

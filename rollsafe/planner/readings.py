@@ -79,9 +79,9 @@ class Watch:
         default_factory=dict
     )  # requests so far, of drained members of the node in hand
     counted: Mapping[PoolKey, Mapping[str, int]] = field(default_factory=dict)  # requests so far, by seat
+    misses: Mapping[PoolKey, int] = field(default_factory=dict)  # looks in which it did not answer in time
     blind: tuple[tuple[float, float], ...] = ()  # gaps: (when it was looked again, for how long it was not)
     arrived: frozenset[tuple[str, str]] = frozenset()  # (node, service): a drained member got new requests all the same
-
 
     def seen_s(self, since_s: float, at_s: float) -> float:
         """For how long it was looked at the world since then: a clock that was set forward, or a process that stood

@@ -21,6 +21,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
             born_at=before.born_at,
             totals=before.totals,
             counted=before.counted,
+            misses=before.misses,
             blind=before.blind,
             arrived=before.arrived,
         )
@@ -39,6 +40,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         born_at=before.born_at if resumed else _births(before, now),
         totals=totals,
         counted={**before.counted, **_counted(now)},
+        misses=_misses(before, now),
         blind=(*before.blind, (now.at_s, blind_s)) if blind_s else before.blind,
         arrived=_arrived(state, before, totals),
     )
@@ -133,6 +135,10 @@ def _healthy_since(plan: Plan, before: Watch, now: Readings) -> dict[str, float]
 
 def _unread_since(before: Watch, now: Readings) -> dict[PoolKey, float]:
     return {key: before.unread_since.get(key, now.at_s) for key, pool in now.pools.items() if isinstance(pool, Unread)}
+
+
+def _misses(before: Watch, now: Readings) -> dict[PoolKey, int]:
+    return {key: before.misses.get(key, 0) + isinstance(pool, Unread) for key, pool in now.pools.items()}
 
 
 def _processes(before: Watch, now: Readings) -> dict[PoolKey, str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rollsafe.model.reading import Check, HealthReading, PoolReading, Unread
-from rollsafe.planner.decisions import FinishStep, Wait
+from rollsafe.planner.decisions import FinishStep, HaltRun, Wait
 from rollsafe.planner.readings import PoolKey, Readings, Watch
 from rollsafe.planner.watch import observe, serves, trouble_of, unfit
 from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, decide, look_again, scene
@@ -73,6 +73,21 @@ def test_after_a_reload_nothing_is_believed_for_as_long_as_a_request_may_take():
         assert isinstance(decide(look, story), Wait)
     look_again(look, story)
     assert isinstance(decide(look, story), FinishStep)
+
+
+def test_an_admin_api_that_is_too_slow_is_named_where_no_three_readings_came_together():
+    look, story = draining()
+    for turn in range(120):
+        look.silent.clear()
+        if turn % 2:
+            look.mute("scim", 0, "no answer within 1.5 s")
+        look_again(look, story)
+    look.silent.clear()
+    look_again(look, story)
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun)
+    assert "gave no answer in time in 60 looks" in decision.reason
+    assert "admin API" in decision.remedy
 
 
 def test_counts_that_begin_anew_are_a_reload_too_for_the_name_of_a_process_may_stay():
