@@ -11,7 +11,7 @@ import pytest
 from rollsafe.drivers.ssh import standing
 from rollsafe.drivers.ssh.connection import SshConnection
 from rollsafe.errors import Effect, ShellError
-from tests.ssh.server import Sshd, _children
+from tests.ssh.server import Sshd, _children, start_sshd
 
 pytestmark = pytest.mark.real
 
@@ -73,7 +73,7 @@ def test_too_much_output_is_an_error_and_the_next_command_is_well(connection: Ss
 
 
 def test_a_command_that_does_not_end_is_left_and_the_next_has_another_shell(connection: SshConnection) -> None:
-    with pytest.raises(ShellError, match=r"no end of the command within 0\.5 s") as caught:
+    with pytest.raises(ShellError, match=r"no answer over SSH within 0\.5 s") as caught:
         connection.run_standing("sleep 20", timeout_s=0.5)
     assert caught.value.effect is Effect.UNKNOWN
     assert say(connection, "echo well") == b"well\n"
@@ -147,3 +147,25 @@ def test_a_peer_that_fell_silent_is_found_out_before_anything_is_sent(
     time.sleep(0.5)
     assert (tmp_path / "mark").read_text() == "once\n", "what was found silent got no command, not even later"
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("forced", "said"),
+    [
+        ("/bin/echo This account is currently not available.", "It said: 'This account is currently not available.'."),
+        ("/bin/sh -c 'echo exec: restricted >&2; exit 1'", "It said: 'exec: restricted'."),
+        ("/bin/false", "an answer came. Is the login shell there sh"),
+    ],
+)
+def test_an_account_without_a_shell_is_told_in_its_own_words(tmp_path: Path, forced: str, said: str) -> None:
+    server = start_sshd(tmp_path / "forced", lines=[f"ForceCommand {forced}"])
+    connection = SshConnection(server.settings())
+    try:
+        with pytest.raises(ShellError, match="broke before an answer came") as caught:
+            connection.run_standing("echo hello", timeout_s=10)
+        assert said in str(caught.value)
+        assert "without a forced command?" in str(caught.value)
+        assert "echo hello" not in str(caught.value)
+    finally:
+        connection.close()
+        server.stop()

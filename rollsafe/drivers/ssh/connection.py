@@ -106,7 +106,7 @@ class SshConnection:
                 done = Completed(*shell.run(command, stdin, Deadline(timeout_s), output_limit))
             except (TimeoutError, ShellGone, ShellError) as error:
                 shell.close()
-                raise self._broken(error, command, timeout_s) from error
+                raise self._broken(error, timeout_s, new=not shell.answered) from error
             self._idle.append((line, shell))
             return done
         finally:
@@ -143,14 +143,17 @@ class SshConnection:
         self._drop(line)
         return False
 
-    def _broken(self, error: Exception, command: str, timeout_s: float) -> ShellError:
+    def _broken(self, error: Exception, timeout_s: float, *, new: bool) -> ShellError:
         if isinstance(error, ShellError):
             return error
         if isinstance(error, TimeoutError):
             return ShellError(
-                f"{self.host}: no end of the command within {timeout_s:g} s; it may go on there: {_short(command)}"
+                f"{self.host}: no answer over SSH within {timeout_s:g} s; what was asked for may go on there"
             )
-        return ShellError(f"{self.host}: the connection broke while the command ran: {_short(command)}.")
+        said = error.last_words if isinstance(error, ShellGone) else ""
+        told = f" It said: {said!r}." if said else ""
+        hint = " Is the login shell there sh, bash, zsh or fish, without a forced command?" if new else ""
+        return ShellError(f"{self.host}: the connection broke before an answer came.{told}{hint}")
 
     def dial_tcp(self, host: str, port: int, *, timeout_s: float) -> paramiko.Channel:
         """A TCP connection from the destination to host:port, as an object that works like a socket."""

@@ -20,10 +20,15 @@ TRUSTED_S = 1.0  # an answer that is older says little of a connection now
 _PIECE = 32768
 _LOOK_S = 0.2  # how often a connection that says nothing is looked at
 _END = b"rollsafe-end:"
+_SHOWN = 200  # of what a shell said that has ended, from each of its ends
 
 
 class ShellGone(Exception):
-    """The shell, or the connection to it, is no more."""
+    """The shell, or the connection to it, is no more. `last_words` is what it said instead of an answer."""
+
+    def __init__(self, last_words: str = "") -> None:
+        super().__init__(last_words)
+        self.last_words = last_words
 
 
 class StandingShell:
@@ -35,6 +40,7 @@ class StandingShell:
         self._nonce = secrets.token_hex(16)
         self._mark = b"\n" + _END + self._nonce.encode() + b":"
         self._heard = Deadline(TRUSTED_S)
+        self.answered = False  # a shell that never did is mostly none: a forced command, or an account without one
 
     def run(self, command: str, stdin: bytes, deadline: Deadline, limit: int) -> tuple[int, bytes, bytes]:
         """Run one command: (exit status, stdout, the end of stderr).
@@ -50,6 +56,7 @@ class StandingShell:
                 raise
             raise ShellGone from error
         self._heard = Deadline(TRUSTED_S)
+        self.answered = True
         return answer
 
     def answers(self, deadline: Deadline) -> bool:
@@ -110,7 +117,9 @@ class StandingShell:
             piece = self._channel.recv(_PIECE)
             out += piece
         if not piece:
-            raise ShellGone
+            with suppress(OSError):
+                err += self._channel.recv_stderr(_PIECE)
+            raise ShellGone(" ".join(bytes(out[-_SHOWN:] + err[-_SHOWN:]).decode(errors="replace").split()))
 
     def _ended(self, heard: bytearray) -> tuple[int, bytes] | None:
         """The status and what came before it, where the line that ends the output is there."""
