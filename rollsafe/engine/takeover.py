@@ -147,7 +147,7 @@ def describe(record: ClaimRecord, *, alive: bool | None) -> str:
     url = f", {who.url}" if who.url else ""
     state = "its beat goes on: it lives" if alive else "its beat stands still: it is dead"
     if alive is None:
-        state = "its beat was not watched to the end, so that it may live"
+        state = "its beat was not watched to the end, so that it may live (then recover lets it alone)"
     if record.released and not alive:
         state = "it has ended"
     return (
