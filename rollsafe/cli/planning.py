@@ -11,7 +11,7 @@ from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
 from rollsafe.engine.preflight import Selection, plan_of
-from rollsafe.errors import Effect, PortError, Refused
+from rollsafe.errors import Effect, InvalidInput, PortError, Refused
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Forecast
@@ -86,12 +86,17 @@ class Planning:
         return told, not problems
 
     def _write(self, out: Path, told: Forecast) -> None:
-        from rollsafe.journal.codec import forecast_to_json, write_plan
+        from rollsafe.journal.codec import forecast_to_json, plan_text
+        from rollsafe.reporting.reports import replace_file
 
         details: Mapping[str, Any] = {
             key: value for key, value in forecast_to_json(told).items() if key not in ("plan", "writes")
         }
-        write_plan(out, told.plan, details, told.writes)
+        text = plan_text(told.plan, details, told.writes)
+        try:
+            replace_file(out, text)
+        except OSError as error:
+            raise InvalidInput([f"--out {out}: the plan can't be written: {error.strerror or error}"]) from error
 
 
 def _run_verdicts(sight: Sight) -> Iterator[tuple[str, Verdict]]:

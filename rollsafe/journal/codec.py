@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,36 +60,18 @@ def forecast_to_json(forecast: Forecast) -> dict[str, Any]:
     return {**shown, "plan": plan_to_json(forecast.plan)}
 
 
-def write_plan(
-    file: Path,
-    plan: Plan,
-    details: Mapping[str, Any] | None = None,
-    writes: Sequence[PlannedWrite] | None = None,
-) -> None:
-    """Write the file of `plan --out`, whole or not at all. `details` (verdicts, times) are for people only; `writes`
-    hold the states that were found, which `run --plan` compares.
-
-    Raises InvalidInput where it can't be written.
-    """
-    sealed = {} if writes is None else _sealed(writes)
+def plan_text(plan: Plan, details: Mapping[str, Any], writes: Sequence[PlannedWrite]) -> str:
+    """What the file of `plan --out` holds. `details` (verdicts, times) are for people only; `writes` hold the states
+    that were found, which `run --plan` compares."""
     content = {
         "kind": KIND,
         "version": plan.version,
         "digest": plan_digest(plan),
         "plan": plan_to_json(plan),
-        **sealed,
-        **({"details": dict(details)} if details else {}),
+        **_sealed(writes),
+        "details": dict(details),
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    try:
-        _write_whole(file, text)
-    except OSError as error:
-        raise InvalidInput([f"{file}: the plan can't be written: {error.strerror or error}"]) from error
-
-
-def read_plan(file: Path) -> Plan:
-    """The plan of a file. Raises InvalidInput where there is none, or where it was changed after it was made."""
-    return _plan_in(_read_file(file), file)
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_planned(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
@@ -140,19 +120,6 @@ def _read_file(file: Path) -> Any:
         raise InvalidInput([f"{file}: can't be read: {error.strerror or error}"]) from error
     except (ValueError, RecursionError) as error:
         raise InvalidInput([f"{file}: no plan: it is not JSON ({error})"]) from error
-
-
-def _write_whole(file: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".new")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, file)  # noqa: PTH105 - the pair of mkstemp, which gives a name
-    except BaseException:
-        os.unlink(name)  # noqa: PTH108 - the same
-        raise
 
 
 def _dump(plan: Plan) -> dict[str, Any]:

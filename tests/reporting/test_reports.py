@@ -1,6 +1,7 @@
 """HTML, Markdown, JUnit and JSON from the same account: true, whole, bounded, and safe to open."""
 
 import json
+import os
 import re
 import stat
 from dataclasses import replace
@@ -15,7 +16,7 @@ from rollsafe.reporting.fold import account_of
 from rollsafe.reporting.html import html
 from rollsafe.reporting.junit import junit
 from rollsafe.reporting.markdown import markdown
-from rollsafe.reporting.reports import ReportPaths, write_reports
+from rollsafe.reporting.reports import ReportPaths, replace_file, write_reports
 from rollsafe.reporting.summary_json import summary_json
 from rollsafe.reporting.timeline import timeline
 from tests.reporting import stories
@@ -317,6 +318,19 @@ def test_reports_are_written_by_rename_and_keep_the_file_s_rights(tmp_path):
     assert (tmp_path / "r.html").stat().st_ino != before
     assert stat.S_IMODE((tmp_path / "r.html").stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.md", "r.xml"]
+
+
+def test_a_link_stays_a_link_and_what_is_no_file_is_written_to(tmp_path):
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    replace_file(link, "new")
+    assert (link.is_symlink(), target.read_text()) == (True, "new")
+    near, far = os.pipe()
+    replace_file(Path(f"/dev/fd/{far}"), "through the pipe")
+    assert os.read(near, 100) == b"through the pipe"
+    os.close(near)
+    os.close(far)
 
 
 def test_a_report_that_can_t_be_written_is_a_sentence_and_the_others_are_there(tmp_path):
