@@ -14,7 +14,7 @@ import typer
 
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.last_reports import ACTING, last_reports
-from rollsafe.cli.stdout import SafeStdout
+from rollsafe.cli.stdout import SPELLED, SafeStdout, show_every_sign
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
 
@@ -75,6 +75,7 @@ class Ending:
         global _touched, _reported  # noqa: PLW0603 - as in now_touching
         _touched = _reported = False
         self._stdout.__enter__()
+        show_every_sign(sys.stderr)
         return self
 
     def returned(self, value: Any) -> None:
@@ -147,7 +148,8 @@ class Ending:
         path = defect_log(self._arguments)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as log:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "a", encoding="utf-8", errors=SPELLED) as log:
                 log.write(f"{self._clock.now().isoformat()} rollsafe {' '.join(self._arguments[:1])}\n{text}\n")
         except OSError:
             tell(text.rstrip())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rollsafe.cli.ending import tell
+from rollsafe.cli.stdout import SPELLED
 from rollsafe.errors import InvalidInput
 
 LIBRARIES = ("paramiko", "httpx", "httpcore", "urllib3")  # they chat at INFO about each packet and request
@@ -49,7 +50,7 @@ class _LogFile(logging.StreamHandler[TextIO]):
 def _file_handler(path: Path) -> logging.Handler:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        handler = _LogFile(path, os.fdopen(descriptor, "a", encoding="utf-8"))
+        handler = _LogFile(path, os.fdopen(descriptor, "a", encoding="utf-8", errors=SPELLED))
     except OSError as error:
         raise InvalidInput([f"--log-file {path}: {error.strerror}; name a file that you may write"]) from error
     handler.setLevel(logging.DEBUG)
