@@ -145,11 +145,12 @@ class Ending:
         if any(a.startswith("-v") or a == "--verbose" for a in self._arguments):
             tell(text.rstrip())
             return ""
+        from rollsafe.reporting.opening import open_to_write
+
         path = defect_log(self._arguments)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(descriptor, "a", encoding="utf-8", errors=SPELLED) as log:
+            with os.fdopen(open_to_write(path, 0o600), "a", encoding="utf-8", errors=SPELLED) as log:
                 log.write(f"{self._clock.now().isoformat()} rollsafe {' '.join(self._arguments[:1])}\n{text}\n")
         except OSError:
             tell(text.rstrip())
