@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import typer
 
+from rollsafe.cli.clashes import Clash
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.last_reports import ACTING, last_reports
 from rollsafe.cli.stdout import SPELLED, SafeStdout, show_every_sign
@@ -104,7 +105,7 @@ class Ending:
         self.exit_code = int(code)
         last = self._stdout.last_event()
         event = self._last_event(code, message, last)
-        if not _reported:
+        if not _reported and not isinstance(error, Clash):
             for problem in last_reports(self._arguments, event):
                 if problem not in message:  # it may be why the command ended
                     tell(f"warning: {problem}")

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rollsafe.cli.clashes import clashes_of_words
+
 if TYPE_CHECKING:
     from rollsafe.model.record import Record
 
@@ -21,6 +23,8 @@ def last_reports(arguments: Sequence[str], event: Mapping[str, Any]) -> list[str
     """
     wanted = {name: path for name in _OPTIONS if (path := _value(arguments, f"--{name}"))}
     command, events = (arguments[0] if arguments else ""), _value(arguments, "--events")
+    if (wanted or events) and (problems := clashes_of_words(arguments)):
+        return problems
     problems = []
     if events and command in ACTING:
         problems += _append(events, _ended(event))

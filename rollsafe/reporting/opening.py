@@ -11,11 +11,16 @@ from rollsafe.reporting.outlet import PIPE_CHUNK, STALL_MS, writable
 _OWN = re.compile(r"/dev/(?:fd/(?P<fd>\d+)|(?P<stdout>stdout)|(?P<stderr>stderr))|/proc/self/fd/(?P<proc>\d+)")
 _AT_ONCE = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+_SQLITE = b"SQLite format 3\0"
+DATABASE = "it is a database, as the journal is"
+
 _held: dict[Path, int] = {}  # pipes that were opened before the run, for what is written at its end
 
 
 def open_to_write(path: Path, rights: int = 0o666) -> int:
     """A descriptor that appends; what is missing is made. Raises OSError, also for a pipe without a reader."""
+    if is_database(path):
+        raise OSError(errno.EEXIST, DATABASE)
     own = own_descriptor(path)
     if own is not None:
         return os.dup(own)  # opened anew, `/dev/stdout > file` would be written over from its beginning
@@ -35,6 +40,17 @@ def own_descriptor(path: Path) -> int | None:
     if found is None:
         return None
     return 1 if found["stdout"] else 2 if found["stderr"] else int(found["fd"] or found["proc"])
+
+
+def is_database(path: Path) -> bool:
+    """Is it SQLite's, as the journal is? Whatever is written into it spoils it."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def is_stream(path: Path) -> bool:

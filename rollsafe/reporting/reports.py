@@ -10,7 +10,7 @@ from pathlib import Path
 from rollsafe.model.record import Record
 from rollsafe.reporting.account import Account
 from rollsafe.reporting.fold import account_of
-from rollsafe.reporting.opening import hold, is_stream, write_into
+from rollsafe.reporting.opening import DATABASE, hold, is_database, is_stream, write_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ def unwritable(path: Path) -> str:
         return "is a folder; name a file in it"
     if is_stream(path):
         return _unwritable_stream(path)
+    if is_database(path):
+        return f"{DATABASE}; name another file"
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         return f"the folder {folder} does not exist; make it first"
