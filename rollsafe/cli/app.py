@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from rollsafe import __version__
+from rollsafe.cli.clashes import refuse_clashes
 from rollsafe.cli.ending import Carried, CommandEnd, unknown_command
 
 # In the order of a first evening with rollsafe. The texts are here, not in the modules, so that `--help` imports none.
@@ -108,6 +109,7 @@ def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ]
 
     def command(**values: Any) -> Any:
+        refuse_clashes(values)
         return function(**{key: value for key, value in values.items() if key in own.parameters})
 
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()]

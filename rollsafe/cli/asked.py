@@ -4,6 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollsafe.cli.clashes import refuse_journal
 from rollsafe.config.load import Loaded, find_inventory, load_inventory
 from rollsafe.config.secrets import resolve_all
 from rollsafe.errors import InvalidInput
@@ -18,6 +19,7 @@ class Asked:
 
     def __init__(self, inventory: list[Path] | None) -> None:
         self.loaded: Loaded = load_inventory(find_inventory(inventory))
+        refuse_journal(self.loaded.cluster.state)
         resolve_all(self.loaded.cluster, self.loaded.named)
         self.reach: Reach | None = None
 

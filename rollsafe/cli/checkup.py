@@ -15,7 +15,7 @@ from rollsafe.config.playbook import load_playbook
 from rollsafe.config.secrets import secrets_of
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import Effect, InvalidInput, JournalError, PortError, Refused
-from rollsafe.journal.place import on_network, store_path
+from rollsafe.journal.place import nearest, on_network, store_path, try_room
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import PoolReading, Unread
 from rollsafe.model.secret import Secret
@@ -110,20 +110,28 @@ def _secret(secret: Secret) -> Item:
 
 
 def _journal(cluster: Cluster) -> Iterator[Item]:
-    """Could a run write its journal? Neither file nor folder is made."""
+    """Could a run write its journal? Neither file nor folder stays behind."""
     file = store_path(cluster.state)
     if on_network(file):
         text = "it lies on a network file system, where SQLite's WAL can't work: name another `state`"
         yield Item("journal", str(file), Answer.NO, text)
         return
-    there = next((place for place in (file.parent, *file.parent.parents) if place.exists()), Path("/"))
+    there = nearest(file)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         text = f"{there} may not be written to by this user: name another `state`, or change its rights"
         yield Item("journal", str(file), Answer.NO, text)
-    elif not file.exists():
-        yield Item("journal", str(file), Answer.OK, "it will be made by the first run")
     else:
-        yield _journal_that_is(file, cluster)
+        yield _journal_with_room(file, cluster)
+
+
+def _journal_with_room(file: Path, cluster: Cluster) -> Item:
+    try:
+        try_room(file)
+    except JournalError as error:
+        return Item("journal", str(file), Answer.NO, str(error))
+    if not file.exists():
+        return Item("journal", str(file), Answer.OK, "it will be made by the first run")
+    return _journal_that_is(file, cluster)
 
 
 def _journal_that_is(file: Path, cluster: Cluster) -> Item:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollsafe.assembly import Assembled, assemble
+from rollsafe.cli.clashes import refuse_journal
 from rollsafe.cli.common import Output, colours, inventory_words, now_touching, tell
 from rollsafe.cli.ending import EngineBroke, judge, now_reported
 from rollsafe.cli.exits import ExitCode
@@ -87,6 +88,7 @@ class Conductor:
         for warning in self.loaded.warnings:
             tell(f"warning: {warning}")
         self.cluster = self.loaded.cluster
+        refuse_journal(self.cluster.state)
         resolve_all(self.cluster, self.loaded.named)
         self.who = who(options.reason, self.clock)
         self.run = run_id(options.run_id, self.clock)

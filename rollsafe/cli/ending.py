@@ -12,9 +12,10 @@ from typing import Any, Self
 
 import typer
 
+from rollsafe.cli.clashes import Clash
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.last_reports import ACTING, last_reports
-from rollsafe.cli.stdout import SafeStdout
+from rollsafe.cli.stdout import SPELLED, SafeStdout, show_every_sign
 from rollsafe.cli.words import inventory_said, value, values
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
@@ -78,6 +79,7 @@ class CommandEnd:
         global _touched, _reported  # noqa: PLW0603 - as in now_touching
         _touched = _reported = False
         self._stdout.__enter__()
+        show_every_sign(sys.stderr)
         return self
 
     def returned(self, value: Any) -> None:
@@ -106,7 +108,7 @@ class CommandEnd:
         self.exit_code = int(code)
         last = self._stdout.last_event()
         event = self._last_event(code, message, last)
-        if not _reported:
+        if not _reported and not isinstance(error, Clash):
             for problem in last_reports(self._arguments, event):
                 if problem not in message:  # it may be why the command ended
                     tell(f"warning: {problem}")
@@ -147,10 +149,12 @@ class CommandEnd:
         if any(a.startswith("-v") or a == "--verbose" for a in self._arguments):
             tell(text.rstrip())
             return ""
+        from rollsafe.reporting.opening import open_to_write
+
         path = defect_log(self._arguments)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as log:
+            with os.fdopen(open_to_write(path, 0o600), "a", encoding="utf-8", errors=SPELLED) as log:
                 log.write(f"{self._clock.now().isoformat()} rollsafe {' '.join(self._arguments[:1])}\n{text}\n")
         except OSError:
             tell(text.rstrip())

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rollsafe.cli.clashes import clashes_of_words
 from rollsafe.cli.words import value
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def last_reports(arguments: Sequence[str], event: Mapping[str, Any]) -> list[str
     """
     wanted = {name: path for name in _OPTIONS if (path := value(arguments, f"--{name}"))}
     command, events = (arguments[0] if arguments else ""), value(arguments, "--events")
+    if (wanted or events) and (problems := clashes_of_words(arguments)):
+        return problems
     problems = []
     if events and command in ACTING:
         problems += _append(events, _ended(event))

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TextIO
 
 from rollsafe.cli.ending import tell
+from rollsafe.cli.stdout import SPELLED
 from rollsafe.errors import InvalidInput
+from rollsafe.reporting.opening import open_to_write
+from rollsafe.reporting.outlet import Outlet
 
 LIBRARIES = ("paramiko", "httpx", "httpcore", "urllib3")  # they chat at INFO about each packet and request
 
@@ -46,12 +49,34 @@ class _LogFile(logging.StreamHandler[TextIO]):
             tell(f"warning: --log-file {self._path} is incomplete: {sys.exc_info()[1]}")
 
 
+class _LogPipe(_LogFile):
+    """A pipe as the log file: a reader that takes nothing holds up the run for two seconds at most, once."""
+
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        super().__init__(path, stream)
+        self._outlet = Outlet(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        try:
+            self._outlet.line(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler of logging's: what can't be formatted stops nobody
+            self.handleError(record)
+        if self._outlet.dropped and not self._told:
+            self._told = True
+            tell(f"warning: --log-file {self._path} is incomplete: nobody reads it any more")
+
+    def flush(self) -> None:
+        """At the end: what a slow reader has not taken yet."""
+        self._outlet.close()
+
+
 def _file_handler(path: Path) -> logging.Handler:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        handler = _LogFile(path, os.fdopen(descriptor, "a", encoding="utf-8"))
+        stream = os.fdopen(open_to_write(path, 0o600), "a", encoding="utf-8", errors=SPELLED)
     except OSError as error:
         raise InvalidInput([f"--log-file {path}: {error.strerror}; name a file that you may write"]) from error
+    handler = _LogPipe(path, stream) if path.is_fifo() else _LogFile(path, stream)
     handler.setLevel(logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler

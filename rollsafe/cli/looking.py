@@ -236,8 +236,8 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on one line."""
+    """One JSON object on one line. ASCII, as events are."""
     import json
 
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()

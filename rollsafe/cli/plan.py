@@ -37,9 +37,10 @@ def plan(
     from rollsafe.clock import SystemClock
     from rollsafe.config.playbook import load_playbook
     from rollsafe.errors import InvalidInput
+    from rollsafe.reporting.reports import unwritable
 
-    if out is not None and not out.absolute().parent.is_dir():
-        raise InvalidInput([f"--out {out}: the folder {out.parent} does not exist; make it first"])
+    if out is not None and (why := unwritable(out)):
+        raise InvalidInput([f"--out {out}: {why}"])
     asked = Asked(inventory)
     steps = load_playbook(playbook, asked.loaded.paths[-1].parent).each_node
     names = common.chosen(asked.cluster, common.node_names(nodes))

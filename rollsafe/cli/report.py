@@ -41,10 +41,13 @@ def report(
     common.begin(verbose, log_file)
     from rollsafe.cli.history import history, no_journal
     from rollsafe.errors import InvalidInput
-    from rollsafe.reporting.reports import ReportPaths
+    from rollsafe.reporting.reports import ReportPaths, unwritable
 
     paths = ReportPaths(html, markdown, junit, json)
-    if problems := paths.problems():
+    problems = paths.problems()
+    if export is not None and (why := unwritable(export)):
+        problems.append(f"--export {export}: {why}")
+    if problems:
         raise InvalidInput(problems)
     with history(inventory) as store:
         if not store.file.exists():

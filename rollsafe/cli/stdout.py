@@ -1,10 +1,35 @@
-"""A stdout that can't hurt a run: a reader that goes away (`| head`) or a full disk ends the output, never the run."""
+"""A stdout that can't hurt a run: a reader that goes away (`| head`) or a full disk ends the output, never the run. A
+sign that its encoding lacks (latin-1, ascii) is spelled out, and ends nothing."""
 
+import codecs
+import contextlib
+import io
 import json
 import os
 import sys
 from types import TracebackType
 from typing import Any, Self, TextIO
+
+SPELLED = "rollsafe.spelled"  # the name of our answer to a sign that an encoding lacks
+_OWN_SIGNS = {"…": "...", "→": "->"}
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    told = (_OWN_SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in lacking)
+    return "".join(told), error.end
+
+
+codecs.register_error(SPELLED, _spelled)
+
+
+def show_every_sign(stream: TextIO) -> None:
+    """From now on a sign that the stream's encoding lacks is spelled out, where it would raise otherwise."""
+    if isinstance(stream, io.TextIOWrapper):
+        with contextlib.suppress(OSError, ValueError):  # it flushes, too, and the stream may be gone
+            stream.reconfigure(errors=SPELLED)
 
 
 class SafeStdout:
@@ -17,6 +42,7 @@ class SafeStdout:
         self.broken = False
 
     def __enter__(self) -> Self:
+        show_every_sign(self._stream)
         sys.stdout = self
         return self
 
@@ -31,6 +57,8 @@ class SafeStdout:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
+        if name == "buffer":  # typer would write past us, where the encoding is ascii
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:

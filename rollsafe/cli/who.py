@@ -26,6 +26,7 @@ _PIPELINES = (
 def who(reason: str, clock: SystemClock) -> Who:
     """The person or the pipeline behind this process."""
     name, url = _pipeline(os.environ)
+    reason = reason.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # of a locale that is not UTF-8
     since = clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
     return Who(name or _user(), socket.gethostname() or "unknown", os.getpid(), since, reason, url)
 

@@ -123,7 +123,7 @@ def load_playbook(name_or_path: str, beside: Path) -> Playbook:
 
     Raises InvalidInput with all problems.
     """
-    source = _find(name_or_path, beside)
+    source = find_playbook(name_or_path, beside)
     document = read_document(source)
     data = {key: value for key, value in document.data.items() if not key.startswith("x-")}
     problems = Problems(document.places, source)
@@ -145,7 +145,8 @@ def shipped_playbooks() -> Path:
     return inside if inside.is_dir() else inside.parent.parent / "playbooks"
 
 
-def _find(name_or_path: str, beside: Path) -> Path:
+def find_playbook(name_or_path: str, beside: Path) -> Path:
+    """The file of that name or path, which need not exist where a path was named. Raises InvalidInput for no name."""
     named = Path(name_or_path).expanduser()
     if named.suffix in (".yml", ".yaml") or "/" in name_or_path:
         return named

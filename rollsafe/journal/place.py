@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from rollsafe.errors import InvalidInput
@@ -14,6 +15,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
+_ROOM = 256 * 1024  # bytes, of a new database with its WAL and the WAL's index, and of a run's first records
 _HEADER = 100  # bytes, of every database: https://www.sqlite.org/fileformat2.html
 
 
@@ -57,6 +59,23 @@ def prepare(file: Path) -> None:
         raise trouble(error, file, "opening it") from error
     if 0 < size < _HEADER:
         raise emptied(file)
+
+
+def nearest(file: Path) -> Path:
+    """The folder of the file, or the one above it in which the missing ones would be made."""
+    return next((place for place in file.parents if os.access(place, os.F_OK)), Path("/"))
+
+
+def try_room(file: Path) -> None:
+    """Is there room for the journal? Writes a file without a name, of which nothing stays. Raises JournalError."""
+    try:
+        with tempfile.TemporaryFile(dir=nearest(file), buffering=0) as trial:
+            rest = bytes(_ROOM)
+            while rest:  # a disk takes what fits, and says only then that it is full
+                rest = rest[trial.write(rest) :]
+            os.fsync(trial.fileno())  # some say it only here
+    except OSError as error:
+        raise trouble(error, file, "writing there") from error
 
 
 def on_network(file: Path, mounts: str | None = None) -> bool:

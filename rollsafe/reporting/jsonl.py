@@ -3,12 +3,14 @@
 import contextlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from rollsafe.errors import InvalidInput
 from rollsafe.model.record import Record
+from rollsafe.reporting.opening import open_to_write
 from rollsafe.reporting.outlet import Outlet
 from rollsafe.reporting.words import hide
 
@@ -28,7 +30,7 @@ class JsonLines:
     def to_file(cls, path: str | Path) -> "JsonLines":
         """Append to a file (`--events FILE`). Raises InvalidInput where it can't be opened."""
         try:
-            stream = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open for the whole run; close() ends it
+            stream = os.fdopen(open_to_write(Path(path)), "a", encoding="utf-8")
         except OSError as error:
             raise InvalidInput([f"--events {path}: can't be written: {error.strerror or error}"]) from error
         return cls(stream, own=True)

@@ -89,7 +89,7 @@ class Outlet:
 
     def _write_pipe(self, descriptor: int, line: bytes, patience_ms: int) -> bytes:
         while line:
-            if not _writable(descriptor, patience_ms):
+            if not writable(descriptor, patience_ms):
                 self._stalled = True
                 return line
             line = line[self._put(descriptor, line[:PIPE_CHUNK]) :]
@@ -160,7 +160,8 @@ def _take_back(descriptor: int, written: int) -> None:
             os.lseek(descriptor, end - written, os.SEEK_SET)
 
 
-def _writable(descriptor: int, patience_ms: int) -> bool:
+def writable(descriptor: int, patience_ms: int) -> bool:
+    """Will it take something within this time (or say at once that it never will)?"""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return bool(poll.poll(patience_ms))

@@ -10,6 +10,7 @@ from pathlib import Path
 from rollsafe.model.record import Record
 from rollsafe.reporting.account import Account
 from rollsafe.reporting.fold import account_of
+from rollsafe.reporting.opening import DATABASE, hold, is_database, is_stream, write_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +29,34 @@ class ReportPaths:
 
     def problems(self) -> list[str]:
         """What would keep them from being written, asked before a run begins. Leaves nothing behind."""
-        found = []
-        for option, path in self._named():
-            folder = path.absolute().parent
-            if path.is_dir():
-                found.append(f"--{option} {path}: is a folder; name a file in it")
-            elif not folder.is_dir():
-                found.append(f"--{option} {path}: the folder {folder} does not exist; make it first")
-            elif not os.access(folder, os.W_OK | os.X_OK):
-                found.append(f"--{option} {path}: the folder {folder} can't be written to")
-        return found
+        told = [(option, path, unwritable(path)) for option, path in self._named()]
+        return [f"--{option} {path}: {why}" for option, path, why in told if why]
 
     def _named(self) -> list[tuple[str, Path]]:
         named = (("html", self.html), ("markdown", self.markdown), ("junit", self.junit), ("json", self.json))
         return [(option, path) for option, path in named if path is not None]
+
+
+def unwritable(path: Path) -> str:
+    """Why `replace_file` could not write there; empty where it could. A pipe is held open for it from now on."""
+    if path.is_dir():
+        return "is a folder; name a file in it"
+    if is_stream(path):
+        return _unwritable_stream(path)
+    if is_database(path):
+        return f"{DATABASE}; name another file"
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist; make it first"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"the folder {folder} can't be written to"
+
+
+def _unwritable_stream(path: Path) -> str:
+    try:
+        hold(path)
+    except OSError as error:
+        return f"can't be written: {error.strerror or error}"
+    return ""
 
 
 def write_reports(paths: ReportPaths, records: Iterable[Record]) -> list[str]:
@@ -67,8 +82,8 @@ def replace_file(path: Path, text: str) -> None:
 
     What is there and no regular file (`/dev/stdout`, a pipe) is written to as it is.
     """
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+    if is_stream(path):
+        write_into(path, text)
         return
     target = Path(os.path.realpath(path))  # a link stays a link
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
