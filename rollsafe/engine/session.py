@@ -284,8 +284,8 @@ def closing(session: Session, body: Callable[[], Ending]) -> Ending:
     except takeover.AskedToStop:
         ending = met.stopped(session)
     finally:
-        summaries = session.world.watch.summaries()
         session.world.watch.stop()
+        summaries = session.world.watch.summaries()  # what settled at the end counts, as among the samples
     finish(session.log, session.clock, ending, summaries)
     return ending
 
