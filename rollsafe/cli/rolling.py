@@ -34,7 +34,7 @@ class Rolling:
         cluster = self.conductor.cluster
         self._beside = self.conductor.loaded.paths[-1].parent
         steps = load_playbook(playbook, self._beside).each_node
-        moment = parse_until(until, self.conductor.clock.now()) if until else None
+        moment = parse_until(until, self.conductor.clock.now()) if until is not None else None
         self._nodes, self._until, self._playbook = nodes, moment, playbook
         self.selection = Selection(
             chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster), playbook=playbook
