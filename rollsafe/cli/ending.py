@@ -17,6 +17,7 @@ from rollsafe.cli.last_reports import ACTING, last_reports
 from rollsafe.cli.stdout import SafeStdout
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
+from rollsafe.model.secret import hide
 
 QUOTING = frozenset({"runs", "show", "report", "schema"})  # they print what was: it gets no ending of now
 MENDING = frozenset({"resume", "recover"})  # they are asked for where another run may have left a node out
@@ -140,7 +141,7 @@ class Ending:
         }
 
     def _keep_traceback(self, error: BaseException) -> str:
-        text = "".join(traceback.format_exception(error))
+        text = hide("".join(traceback.format_exception(error)))
         if any(a.startswith("-v") or a == "--verbose" for a in self._arguments):
             tell(text.rstrip())
             return ""
@@ -164,7 +165,7 @@ def judge(error: BaseException, *, touched: bool) -> tuple[ExitCode, str]:
     if isinstance(error, KeyboardInterrupt | EOFError | typer.Abort):
         code = ExitCode.UNKNOWN if touched else ExitCode.REFUSED
         return code, f"Interrupted. {LOOK if touched else 'Nothing was touched.'}"
-    text = str(error) if isinstance(error, RollsafeError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, RollsafeError) else hide(f"{type(error).__name__}: {error}")
     if touched:
         return ExitCode.UNKNOWN, f"A defect of rollsafe ended this command: {text}. {LOOK}"
     if isinstance(error, InvalidInput | Refused | JournalError):

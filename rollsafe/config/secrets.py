@@ -54,6 +54,22 @@ def make_secret(text: str, base: Path) -> Secret:
     return Secret(text, lambda: _from_keyring(service, user))
 
 
+def make_token(secret: Secret) -> Secret:
+    """The same secret, as a header can carry it: what is revealed of it can be sent. It is read only once."""
+    return Secret(secret.reference, lambda: _sendable(secret))
+
+
+def no_token(text: str) -> str:
+    """Why no header can carry the text; empty where one can."""
+    if text != text.strip():
+        return "begins or ends with a blank, a tab or an empty line: keep the token alone there"
+    if len(text.splitlines()) > 1:
+        return "holds more than one line: keep the token alone there"
+    if not (text.isascii() and text.isprintable()):
+        return "holds a character that no HTTP header can carry: is it the right one?"
+    return ""
+
+
 def secrets_of(cluster: Cluster) -> tuple[Secret, ...]:
     """Every secret that the cluster's settings can reach, each once."""
     found: dict[int, Secret] = {}
@@ -84,6 +100,13 @@ def resolve_all(cluster: Cluster, named: Mapping[str, str] = MappingProxyType({}
             problems |= dict.fromkeys(f"{where}: {one}" if where else one for one in error.problems)
     if problems:
         raise InvalidInput(list(problems))
+
+
+def _sendable(secret: Secret) -> str:
+    text = secret.reveal()
+    if why := no_token(text):
+        raise InvalidInput([f"{secret.reference}: the token {why}"])
+    return text
 
 
 def _walk(value: object) -> Iterator[Secret]:
