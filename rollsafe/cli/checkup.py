@@ -20,7 +20,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import PoolReading, Unread
 from rollsafe.model.secret import Secret
 from rollsafe.planner.expand import pools_of
-from rollsafe.planner.matching import match
+from rollsafe.planner.matching import match_all
 from rollsafe.reporting.doctor_view import Answer, Item, doctor_json, doctor_lines
 from rollsafe.reporting.status_view import claim_words
 
@@ -29,9 +29,10 @@ WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What needs no network: the inventory holds."""
+    """What needs no network: the inventory holds. `whole`: with the nodes that are not asked about, too."""
 
     cluster: Cluster
+    whole: Cluster
     warnings: tuple[str, ...]
     playbook: str
 
@@ -42,7 +43,7 @@ class Checkup:
     def __init__(self, inventory: list[Path] | None, playbook: str, nodes: tuple[str, ...] | None) -> None:
         loaded = load_inventory(find_inventory(inventory))
         steps = load_playbook(playbook, loaded.paths[-1].parent)
-        self.ground = Ground(part_of(loaded.cluster, nodes), loaded.warnings, steps.name)
+        self.ground = Ground(part_of(loaded.cluster, nodes), loaded.cluster, loaded.warnings, steps.name)
         self._clock = SystemClock()
         self._run_clock = RunClock(self._clock)
 
@@ -78,7 +79,7 @@ class Checkup:
             *items,
             *_nodes(sight),
             *_endpoints(ground.cluster, sight),
-            *_members(ground.cluster, sight),
+            *_members(ground, sight),
             *_health(ground.cluster, sight),
             *_probes(sight),
         ]
@@ -184,17 +185,17 @@ def _endpoints(cluster: Cluster, sight: Sight) -> Iterator[Item]:
             yield Item(f"balancer {key2[0]}", "admin right", answer, verdict.reason)
 
 
-def _members(cluster: Cluster, sight: Sight) -> Iterator[Item]:
-    for key, service in pools_of(cluster).items():
+def _members(ground: Ground, sight: Sight) -> Iterator[Item]:
+    asked = {node.name for node in ground.cluster.live_nodes}
+    for key, service in pools_of(ground.whole).items():
         pool = sight.readings.pools[key]
         if not isinstance(pool, PoolReading):
             continue
-        for node in cluster.live_nodes:
-            member, problem = match(node, service, key[0], key[1], pool)
-            where = f"{node.name} {service.name}"
-            if member is None:
+        for node, member, problem in match_all(ground.whole, service, key[0], key[1], pool):
+            where = f"{node} {service.name}"
+            if node in asked and problem:
                 yield Item("members", where, Answer.NO, problem)
-            else:
+            elif node in asked and member is not None:
                 yield Item("members", where, Answer.OK, f"{member.pool}/{member.seat} on {member.endpoint}")
 
 

@@ -17,7 +17,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import Member, SeatReading, Unread
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.left_behind import left_behind
-from rollsafe.planner.matching import match
+from rollsafe.planner.matching import match_all
 from rollsafe.planner.readings import PoolKey
 from rollsafe.reporting.status_view import (
     ClaimShown,
@@ -202,7 +202,7 @@ def _members(
     sight: Sight, keys: "dict[PoolKey, Any]", node: str, service: str, looking: Looking
 ) -> Iterator[MemberShown]:
     """The node's member in each pool on each endpoint; one that can't be found has no seat, and the reason."""
-    host = next(n for n in looking.cluster.live_nodes if n.name == node)
+    whole = looking.loaded.cluster
     for key, owner in keys.items():
         if owner.name != service:
             continue
@@ -211,8 +211,9 @@ def _members(
         if isinstance(pool, Unread):
             yield MemberShown(nobody, Unread(f"pool {key[2]} on {key[1]} can't be read: {pool.reason}"))
             continue
-        member, problem = match(host, owner, key[0], key[1], pool)
-        if member is None:
+        found = match_all(whole, owner, key[0], key[1], pool)
+        member, problem = next((m, text) for name, m, text in found if name == node)
+        if member is None or problem:
             yield MemberShown(nobody, Unread(problem))
             continue
         seat: SeatReading | Unread = sight.readings.member(member)

@@ -1,17 +1,15 @@
 """A value that never prints, and how a text that others wrote is kept from printing it."""
 
 import re
-import threading
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import quote
 
 HIDDEN = "[hidden]"
 _SHORT = 4  # so few letters are hidden as a word of their own only: else they would be cut out of other words
 _LINE = 8  # a line of a key or of a known_hosts is as secret as the whole
 
-_lock = threading.Lock()
-_shapes: frozenset[str] = frozenset()
-_pattern: re.Pattern[str] | None = None
+_shapes: dict[str, None] = {}  # of the whole process; only added to, in one step, so that threads may
 
 
 class Secret:
@@ -46,15 +44,17 @@ class Secret:
 
 def keep_hidden(value: str) -> None:
     """From now on `hide` leaves this value out, too: a secret, or what was made of one to be sent."""
-    global _shapes, _pattern  # noqa: PLW0603 - what was revealed is revealed to the whole process
-    with _lock:
-        _shapes |= _written(value)
-        _pattern = re.compile("|".join(_whole(shape) for shape in sorted(_shapes, key=len, reverse=True)) or r"(?!)")
+    _shapes.update(dict.fromkeys(_written(value)))
 
 
 def hide(text: str) -> str:
     """The text without any secret that was revealed: for logs and tracebacks, whose words are a library's."""
-    return _pattern.sub(HIDDEN, text) if _pattern is not None else text
+    return _pattern(tuple(_shapes)).sub(HIDDEN, text) if _shapes else text
+
+
+@lru_cache(maxsize=1)
+def _pattern(shapes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(_whole(shape) for shape in sorted(shapes, key=len, reverse=True)))
 
 
 def _written(value: str) -> frozenset[str]:

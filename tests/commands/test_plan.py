@@ -361,3 +361,31 @@ def made(run: Result) -> list[Write]:
     """Every write of a run, in the order of its intents."""
     events = [event for event in run.events if event["type"] == "write.intent"]
     return [(e["node"], e["service"], e["endpoint"], e.get("to") or e["data"]["to"]) for e in events]
+
+
+WRONG_MEMBERS = {
+    "swapped": (
+        {"jira1": {"members": {"web": "jira2"}}, "jira2": {"members": {"web": "jira1"}}},
+        "which is jira2's address, not jira1's",
+    ),
+    "one for two": ({"jira1": {"members": {"web": "jira2"}}}, "jira1 and jira2 come to the same member jira2"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_MEMBERS)
+def test_a_wrong_name_of_a_member_is_found_before_its_users_are_cut(looked: Looked, what: str) -> None:
+    nodes, told = WRONG_MEMBERS[what]
+    looked.bed.write_inventory(nodes=nodes)
+    for command, exit_code in {"plan": 10, "doctor": 10, "run --yes": 10, "status": 40}.items():
+        result = looked.bed.rollsafe(*command.split())
+        assert result.exit == exit_code, result.text
+        assert told in result.finished["message"]
+    assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
+
+
+def test_doctor_of_one_node_knows_the_others_addresses(looked: Looked) -> None:
+    looked.bed.write_inventory(nodes=WRONG_MEMBERS["swapped"][0])
+    result = looked.bed.rollsafe("doctor", "--nodes", "jira1")
+    assert result.exit == 10
+    assert "which is jira2's address, not jira1's" in result.finished["message"]
+    assert "not jira2's" not in result.finished["message"]

@@ -131,6 +131,7 @@ ONE_MISTAKE = {
     "min_ready too high": ("pool: jira", "pool: jira, min_ready: 3", "11: services.web.min_ready: 3 asks for 3 members while one is out, but there are 2 others"),
     "scim without tenants": (", tenants: [{id: zbs1}]", "", "10: services.scim.tenants: is missing, and so is health: list the SCIM directories"),
     "unknown service of a node": ("jira2: 10.0.0.12", "jira2: {host: 10.0.0.12, ports: {wbe: 1}}", '5: nodes.jira2.ports.wbe: is no service here (scim or web); did you mean "web"?'),
+    "one member for two nodes": ("10.0.0.11\n  jira2: 10.0.0.12", "{host: 10.0.0.11, members: {web: a}}\n  jira2: {host: 10.0.0.12, members: {web: a}}", '5: nodes.jira2.members.web: "a" is "jira1"\'s member of web too: each node has its own'),
     "unit and command": ("product: jira", "product: jira\nrestart: {unit: a, command: b, identity: c}", "3: restart.command: unit says it too: keep one of them"),
     "command without proof": ("product: jira", "product: jira\nrestart: {command: b}", '3: restart.command: needs "identity"'),
     "unknown time zone": ("product: jira", "product: jira\nwindow: {timezone: Europe/Olso}", 'did you mean "Europe/Oslo"?'),
