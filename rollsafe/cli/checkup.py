@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollsafe.assembly import Assembled, assemble
-from rollsafe.cli.common import part_of
+from rollsafe.cli.common import inventory_words, part_of
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import UNPROVEN, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.clock import SystemClock
@@ -35,6 +35,7 @@ class Ground:
     whole: Cluster
     warnings: tuple[str, ...]
     playbook: str
+    named: str  # ` -i FILE`, where the inventory is not the usual one
 
 
 class Checkup:
@@ -43,7 +44,9 @@ class Checkup:
     def __init__(self, inventory: list[Path] | None, playbook: str, nodes: tuple[str, ...] | None) -> None:
         loaded = load_inventory(find_inventory(inventory))
         steps = load_playbook(playbook, loaded.paths[-1].parent)
-        self.ground = Ground(part_of(loaded.cluster, nodes), loaded.cluster, loaded.warnings, steps.name)
+        self.ground = Ground(
+            part_of(loaded.cluster, nodes), loaded.cluster, loaded.warnings, steps.name, inventory_words(loaded.paths)
+        )
         self._clock = SystemClock()
         self._run_clock = RunClock(self._clock)
 
@@ -77,7 +80,7 @@ class Checkup:
             assembled.close()
         return [
             *items,
-            *_nodes(sight),
+            *_nodes(sight, ground.named),
             *_endpoints(ground.cluster, sight),
             *_members(ground, sight),
             *_health(ground.cluster, sight),
@@ -140,7 +143,7 @@ def _journal_that_is(file: Path, cluster: Cluster) -> Item:
     return Item("journal", str(file), Answer.OK, f"it may be written to{last}")
 
 
-def _nodes(sight: Sight) -> Iterator[Item]:
+def _nodes(sight: Sight, named: str) -> Iterator[Item]:
     for name, seen in sight.nodes.items():
         topic = f"node {name}"
         if seen.unreachable:
@@ -149,7 +152,7 @@ def _nodes(sight: Sight) -> Iterator[Item]:
         yield Item(topic, "ssh", Answer.OK, "reached; its host key is the known one")
         yield _right(topic, "what runs", seen.identity, "the restart's proof can be read")
         yield _right(topic, "rights", seen.rights, "the restart and the claim are allowed")
-        yield _claim(topic, seen)
+        yield _claim(topic, seen, named)
 
 
 def _right(topic: str, where: str, problem: str, good: str) -> Item:
@@ -158,13 +161,15 @@ def _right(topic: str, where: str, problem: str, good: str) -> Item:
     return Item(topic, where, Answer.OK, good)
 
 
-def _claim(topic: str, seen: NodeSight) -> Item:
+def _claim(topic: str, seen: NodeSight, named: str) -> Item:
     if isinstance(seen.claim, Unread):
         return Item(topic, "claim", Answer.NO, seen.claim.reason)
     if seen.claim is None:
         return Item(topic, "claim", Answer.OK, "there is none")
     told = claim_words(seen.claim, "ended" if seen.claim.released else "unknown")
-    return Item(topic, "claim", Answer.NO, f"{told}. Look: rollsafe status; a dead one's: rollsafe recover")
+    return Item(
+        topic, "claim", Answer.NO, f"{told}. Look: rollsafe status{named}; a dead one's: rollsafe recover{named}"
+    )
 
 
 def _endpoints(cluster: Cluster, sight: Sight) -> Iterator[Item]:

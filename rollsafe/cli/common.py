@@ -167,7 +167,7 @@ def as_typed() -> str:
         return "rollsafe"
     here = Path.cwd()
     whole = called.absolute()
-    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+    return shlex.quote(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))
 
 
 def inventory_words(paths: Sequence[Path]) -> str:

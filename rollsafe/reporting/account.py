@@ -28,7 +28,7 @@ _VERDICTS = {
     "unknown": "A balancer or a node could not be read at the end. Look before doing anything.",
     "defect": "A defect of rollsafe, before its first write.",
     "": "This run has no end on record: its process was killed, or it still goes on. What it left is unknown: "
-    "rollsafe recover puts back what it took out.",
+    "the command recover puts back what it took out.",
 }
 _WISHED = {"recover": {"put back"}, "ready": {"put back"}, "drain": {"drained"}}  # of a node, beside RESTARTED
 _DONE = {  # of the commands that restart nothing

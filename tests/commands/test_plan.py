@@ -256,7 +256,8 @@ def test_each_difference_of_the_inventory_is_named_and_nothing_is_touched(looked
     result = looked.bed.rollsafe("run", "--plan", told)
     assert result.exit == 10, result.text
     assert words in result.finished["message"]
-    assert "rollsafe plan --out" in result.finished["message"]
+    assert "Make it anew: rollsafe plan " in result.finished["message"]
+    assert result.finished["message"].endswith(" --nodes jira3 --out told.json")
     assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
     assert set(looked.to_nodes) <= READ_ONLY
 

@@ -113,6 +113,15 @@ def test_init_asks_and_writes_what_validates(
     assert f"rollsafe validate -i {file}" in capsys.readouterr().out
 
 
+def test_the_commands_that_init_tells_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, "", "", "no, yes=10.0.0.2", *[""] * 9)
+    file = tmp_path / "from file.yml"
+    assert call("init", "-f", str(file)) == 0
+    assert f"rollsafe validate -i '{file}'" in capsys.readouterr().out
+
+
 def test_init_with_nothing_but_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     typed(monkeypatch, "", "", "no, yes=10.0.0.2", *[""] * 9)
