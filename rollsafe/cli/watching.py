@@ -45,6 +45,7 @@ class Watching:
         self._no_color = no_color
         self._mend = mend_command(self._looking.loaded.paths)
         self._beats: dict[str, _Beat] = {}  # run
+        self._seq = 0  # of the last line of -o json
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -145,7 +146,8 @@ class Watching:
 
     def _print(self, shown: StatusShown) -> None:
         if self._json:
-            print_json(status_json(shown))
+            self._seq += 1
+            print_json({**status_json(shown), "seq": self._seq})
             return
         print_lines(status_lines(shown, painter(self._no_color)))
         print_lines([shown.message])
