@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollsafe.config.load import load_inventory
+from rollsafe.drivers.balancers import make_balancer
 from rollsafe.errors import InvalidInput
 from tests.config.test_inventory import SMALL, write
 
@@ -124,6 +125,9 @@ ONE_MISTAKE = {
     "host with a long part": ("tcp://10.0.0.5:9999", f"tcp://{'x' * 64}.example.com:9999", "holds no host that can be"),
     "node with an empty part": ("10.0.0.12", "jira2..example.com", '5: nodes.jira2.host: "jira2..example.com" is no host'),
     "probe with an empty part": ("pool: jira", "pool: jira, probe: {url: 'https://jira..example.com/'}", '11: services.web.probe.url: "https://jira..example.com/" is no address'),
+    "port 0": ("tcp://10.0.0.5:9999", "tcp://10.0.0.5:0", '"tcp://10.0.0.5:0" has no port for haproxy'),
+    "manager with a query": ('driver: haproxy, endpoints: ["tcp://10.0.0.5:9999"]', 'driver: apache, endpoints: ["http://10.0.0.5/balancer-manager?key=hunter2"]', '8: balancers.lb.endpoints[0]: "http://10.0.0.5/balancer-manager?…" goes on after a ? or #, where an address ends, for apache: write https://host/balancer-manager'),
+    "socket with a query": ("tcp://10.0.0.5:9999", "unix:///run/a.sock?x=1", '"unix:///run/a.sock?…" goes on after a ? or #'),
     "twin endpoints": ('"tcp://10.0.0.5:9999"', '"tcp://10.0.0.5:9999", "tcp://10.0.0.5:9999"', "8: balancers.lb.endpoints[1]: tcp://10.0.0.5:9999 is here twice"),
     "twin hosts": ("10.0.0.12", "10.0.0.11", "5: nodes.jira2.host: 10.0.0.11:5501 is \"jira1\"'s scim too"),
     "one pool, two services": ("pool: jira", "pool: scim", '11: services.web.pool: the pool "scim" of lb is the service "scim"\'s too'),
@@ -249,3 +253,24 @@ def test_an_unknown_balancer_is_told_beside_other_mistakes_of_its_service(tmp_pa
         '10: services.scim.drian: is not known here; did you mean "drain"?',
         '10: services.scim.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?',
     ]
+
+
+ADDRESSES = [
+    f"{head}{host}{port}{path}"
+    for head in ("tcp://", "unix://", "ssh://", "http://", "https://", "ftp://", "")
+    for host in ("", "lb", "me@lb", "[::1]", "lb..x")
+    for port in ("", ":0", ":1", ":x", ":99999")
+    for path in ("", "/", "/a", "/a?b", "/a#b", "?b", "/a\nb")
+]
+
+
+@pytest.mark.parametrize("driver", ["haproxy", "apache"])
+def test_no_address_is_valid_that_its_driver_refuses_later(tmp_path: Path, driver: str) -> None:
+    for address in ADDRESSES:
+        text = SMALL.replace("driver: haproxy", f"driver: {driver}").replace('"tcp://10.0.0.5:9999"', repr(address))
+        try:
+            cluster = load_inventory([write(tmp_path, text)]).cluster
+        except InvalidInput:
+            continue
+        for balancer in cluster.balancers:
+            make_balancer(balancer, balancer.endpoints[0], lambda _: pytest.fail("nothing is connected to"))
