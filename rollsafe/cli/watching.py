@@ -103,7 +103,9 @@ class Watching:
             if isinstance(seen.claim, Unread) and not seen.unreachable:
                 unread.append(f"the claim on {name} can't be read: {seen.claim.reason}")
         claims = tuple(self._claims(sight, patient=patient))
-        return StatusShown(cluster, services, claims, tuple(dict.fromkeys(unread)), self._looking.run_clock.stamp())
+        return StatusShown(
+            cluster, services, claims, tuple(dict.fromkeys(unread)), self._looking.run_clock.stamp(), self._mend
+        )
 
     def _claims(self, sight: Sight, *, patient: bool) -> Iterator[ClaimShown]:
         copies = takeover.Copies({node: seen.claim for node, seen in sight.nodes.items()})

@@ -98,7 +98,8 @@ def _min_ready(problems: Problems, cluster: Cluster) -> None:
             )
             problems.error(path, sentence)
         if needed == 0:
-            problems.warn(path, "permits that nobody serves while a node is out: an outage would go unhindered")
+            told = f"{service.min_ready} is taken as 1: nobody makes an outage unless run is given --accept-outage"
+            problems.warn(path, told)
 
 
 def _probes(problems: Problems, cluster: Cluster) -> None:

@@ -1,6 +1,7 @@
 """`plan` says what `run` does, changes nothing, and a plan that no longer fits is refused."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -390,3 +391,17 @@ def test_doctor_of_one_node_knows_the_others_addresses(looked: Looked) -> None:
     assert result.exit == 10
     assert "which is jira2's address, not jira1's" in result.finished["message"]
     assert "not jira2's" not in result.finished["message"]
+
+
+def test_who_drained_a_member_is_told_how_to_put_it_back(looked: Looked) -> None:
+    bed = looked.bed
+    bed.web.set_state("jira3", "drain")
+    for words, exit_code in {("plan",): 10, ("run", "--yes"): 10, ("status",): 30}.items():
+        result = bed.rollsafe(*words)
+        assert result.exit == exit_code, result.text
+        told = result.finished["message"]
+        command = shlex.split(told[told.index("rollsafe ready jira3") :].partition("`")[0].partition(";")[0])
+        assert command[:3] == ["rollsafe", "ready", "jira3"]
+        assert command[3:5] == ["-i", str(bed.inventory)], "it can be pasted"
+    assert bed.rollsafe(*command[1:]).exit == 0
+    assert bed.web.seats()["jira3"].admin == "ready"

@@ -217,7 +217,11 @@ def test_the_problems_of_every_file_come_at_once(tmp_path: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("  jira2: 10.0.0.12\n  jira3: 10.0.0.13\n", "", "one node alone can't stay reachable"),
-        ("pool: jira", "pool: jira, min_ready: 0", "permits that nobody serves"),
+        (
+            "pool: jira",
+            "pool: jira, min_ready: 0",
+            "0 is taken as 1: nobody makes an outage unless run is given --accept-outage",
+        ),
         ("tenants: [{id: zbs1}]", "tenants: [{id: zbs1, token: hunter2}]", "is a literal secret"),
         ("pool: jira", "pool: jira, probe: {url: 'http://j/', token: env:T}", "sends the token unencrypted"),
         (
