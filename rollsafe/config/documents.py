@@ -24,6 +24,7 @@ MAX_VALUES = 20_000  # after anchors are expanded
 MAX_DEPTH = 30
 
 _TAG = "tag:yaml.org,2002:"
+_QUOTED = re.compile(r"'([^']*)'")
 _TRUE = frozenset({"true", "yes", "on"})
 
 
@@ -81,7 +82,7 @@ def read_document(file: Path) -> Document:
         root = loader.get_single_node()
     except yaml.YAMLError as error:
         raise InvalidInput([_sentence(file, text, error)]) from None
-    if root is None:
+    if root is None or root.tag == _TAG + "null":
         raise InvalidInput([f"{shown(file)}:1: the file is empty: `rollsafe init` writes a first one"])
     if not isinstance(root, MappingNode):
         kind = "a list" if isinstance(root, SequenceNode) else "text"
@@ -121,6 +122,9 @@ def _sentence(file: Path, text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark is not None else 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is no YAML"
+    problem = _QUOTED.sub(
+        lambda it: it[0] if len(it[1]) < 2 else "'…'", problem
+    )  # it may be a secret: `token: *hunter2` is an alias to YAML
     tab = _tab_indented(text, line)
     if tab is not None:
         return f"{shown(file)}:{tab}: is indented with a tab: YAML indents with spaces only"
@@ -129,6 +133,8 @@ def _sentence(file: Path, text: str, error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return f"{shown(file)}:{line}: holds a control character (#x{ord(text[error.position]):02x}): remove it"
+    if problem.startswith("found undefined alias"):
+        return f"{shown(file)}:{line}: names an anchor that is not there (a text that begins with * needs quotes)"
     if isinstance(error, ComposerError):
         return f"{shown(file)}:{line}: {problem}"
     hint = ""
@@ -241,7 +247,9 @@ class _Builder:
 
     def _check_tag(self, node: Node, path: KeyPath, *known: str) -> None:
         if node.tag not in {_TAG + name for name in known} and node.tag != "!":
-            sentence = f"the tag {node.tag.replace(_TAG, '!!')} is not known here: write the plain value"
+            sentence = (
+                "has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"
+            )
             self._problem(node.start_mark.line + 1, path, sentence)
 
     def _place(self, node: Node) -> Place:

@@ -23,6 +23,9 @@ COMMAND_LIMIT_S = 10.0
 KEYRING_LIMIT_S = 60.0  # a person may have to type what unlocks it
 _DYING_S = 1.0
 MAX_BYTES = 1 << 16
+# Said by the look at the references, and by reading them: in the same words, so that they are told once.
+_NO_PROGRAM = "{}: there is no such program"
+_NO_RIGHT = "{}: the file may not be read by this user"
 SCHEMES = ("env", "file", "command", "keyring")
 
 
@@ -131,9 +134,9 @@ def _missing(reference: str) -> str | None:
         if not Path(rest).is_file():
             return f"{reference}: there is no such file"
         if not os.access(rest, os.R_OK):
-            return f"{reference}: the file may not be read by this user"
+            return _NO_RIGHT.format(reference)
     if scheme == "command" and which(rest) is None:
-        return f"{reference}: there is no such program"
+        return _NO_PROGRAM.format(reference)
     return None
 
 
@@ -151,6 +154,8 @@ def _from_file(path: Path) -> str:
             raise InvalidInput([f"{reference}: there is no such file"])
         with path.open("rb") as stream:
             return _decoded(reference, stream.read(MAX_BYTES + 1))
+    except PermissionError:
+        raise InvalidInput([_NO_RIGHT.format(reference)]) from None
     except OSError as error:
         raise InvalidInput([f"{reference}: can't be read: {error.strerror or error}"]) from None
 
@@ -162,6 +167,8 @@ def _from_command(words: list[str], base: Path) -> str:
         code, output = _run(words, base)
     except subprocess.TimeoutExpired:
         raise InvalidInput([f"{reference}: did not end within {COMMAND_LIMIT_S:g} s: does it ask something?"]) from None
+    except FileNotFoundError:
+        raise InvalidInput([_NO_PROGRAM.format(reference)]) from None
     except OSError as error:
         raise InvalidInput([f"{reference}: can't be started: {error.strerror or error}"]) from None
     if code != 0:

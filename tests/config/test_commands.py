@@ -69,6 +69,12 @@ def test_validate_finds_an_unset_variable(
     assert "the environment variable SLACK_URL is not set" in capsys.readouterr().err
 
 
+def test_a_program_that_is_not_there_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, SMALL + "notify: command:no-such-program-here\n")
+    assert call("validate", "-i", str(file), "--resolve-secrets") == 2
+    assert capsys.readouterr().err.count("command:no-such-program-here") == 1
+
+
 @pytest.mark.parametrize("kind", ["inventory", "playbook"])
 def test_schema_prints_json(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("schema", kind) == 0

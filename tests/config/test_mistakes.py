@@ -41,9 +41,13 @@ TRAPS = {
     ),
     "too many values": ("a:\n" + "- 1\n" * 30_000, "20000: more than 20000 values: no inventory needs that many"),
     "a cycle": ("a: &a [*a]\n", "1: anchors unfold into more than 20000 values, or into themselves: no inventory needs that"),
-    "a Python object": ("a: !!python/object:os.system {}\n", "1: a: the tag !!python/object:os.system is not known here: write the plain value"),
+    "a Python object": ("a: !!python/object:os.system {}\n", "1: a: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
     "a control character": ("a: \x00\n", "1: holds a control character (#x00): remove it"),
-    "an unknown alias": ("a: *b\n", "1: found undefined alias 'b'"),
+    "an unknown alias": ("a: *b\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
+    "an alias that is a secret": ("a: {token: *hunter2}\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
+    "a tag that is a secret": ("a:\n  token: !hunter2\n", "2: a.token: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
+    "a handle that is a secret": ("a:\n  token: !hunter2!x y\n", "2: is not YAML: found undefined tag handle '…'"),
+    "null": ("null\n", "1: the file is empty: `rollsafe init` writes a first one"),
 }  # fmt: skip
 
 
@@ -51,6 +55,7 @@ TRAPS = {
 def test_a_trap_of_yaml_is_one_clear_error(tmp_path: Path, trap: str) -> None:
     text, sentence = TRAPS[trap]
     assert problems_of(tmp_path, text) == [sentence]
+    assert "hunter2" not in sentence
 
 
 def test_an_anchor_bomb_is_refused_at_once(tmp_path: Path) -> None:
@@ -114,6 +119,10 @@ ONE_MISTAKE = {
     "odd duration": ("product: jira", "product: jira\npolicy: {soak: 5 min}", '3: policy.soak: "5 min" is no duration: write'),
     "empty value": ("product: jira", "product: jira\npolicy: {soak: }", "3: policy.soak: has no value: give one, or remove the line"),
     "missing host": ("jira2: 10.0.0.12", "jira2: {ssh: {port: 22}}", "5: nodes.jira2.host: is missing: name or IP address of the machine"),
+    "IP address with a port": ("10.0.0.12", '"127.77.1.12:2222"', '5: nodes.jira2.host: "127.77.1.12:2222" is no host: write a name or an IP address, without a scheme, port'),
+    "claim_dir that is relative": ("product: jira", "product: jira\nclaim_dir: var/tmp", "3: claim_dir: must be a path that begins with /"),
+    "context_path that is relative": ("product: jira", "product: jira\ncontext_path: jira", "3: context_path: must be a path that begins with /, without a blank, ? or #"),
+    "health that is relative": ("pool: jira", "pool: jira, health: {path: status}", "11: services.web.health.path: must be a path that begins with /"),
     "host with a port": ("10.0.0.12", "10.0.0.12:80/x", '5: nodes.jira2.host: "10.0.0.12:80/x" is no host'),
 
     "no such balancer": ("{balancer: lb, pool: jira}", "{balancer: lbb, pool: jira}", '11: services.web.balancer: "lbb" is not among the balancers (lb); did you mean "lb"?'),
@@ -278,3 +287,14 @@ def test_no_address_is_valid_that_its_driver_refuses_later(tmp_path: Path, drive
             continue
         for balancer in cluster.balancers:
             make_balancer(balancer, balancer.endpoints[0], lambda _: pytest.fail("nothing is connected to"))
+
+
+@pytest.mark.parametrize("name", ["5", "1.5", "yes"])
+def test_a_name_in_a_list_that_is_no_text_is_told_to_be_quoted(tmp_path: Path, name: str) -> None:
+    text = SMALL.replace(
+        "  jira1: 10.0.0.11\n  jira2: 10.0.0.12\n  jira3: 10.0.0.13\n", f"  - {{name: {name}, host: a}}\n"
+    )
+    told = problems_of(tmp_path, text)
+    assert told == [
+        '4: nodes[0]: has a name that is no text to YAML, but a number or a boolean: write it in quotes: name: "…"'
+    ]
