@@ -117,16 +117,19 @@ def inventory_paths(option: Sequence[Path] | None) -> list[Path]:
     return [default]
 
 
-def node_names(option: str | None) -> tuple[str, ...] | None:
-    """`a,b` as names in this order; None where the option was not given. Raises InvalidInput for a name given twice."""
+def node_names(option: str | None, called: str = "--nodes") -> tuple[str, ...] | None:
+    """`a,b` as names in this order; None where the option was not given. `called` is its name.
+
+    Raises InvalidInput for a name given twice.
+    """
     if option is None:
         return None
     names = tuple(name.strip() for name in option.split(",") if name.strip())
     if not names:
-        raise InvalidInput([f"--nodes {option!r} names no node: write --nodes jira1,jira2"])
+        raise InvalidInput([f"{called} {option!r} names no node: write {called} jira1,jira2"])
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InvalidInput([f"--nodes names {', '.join(twice)} more than once: a run restarts each node once"])
+        raise InvalidInput([f"{called} names {', '.join(twice)} more than once: name each once"])
     return names
 
 

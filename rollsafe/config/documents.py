@@ -73,9 +73,12 @@ _Loader.add_implicit_resolver(_TAG + "merge", re.compile(r"^<<$"), ["<"])
 _Loader.add_implicit_resolver(_TAG + "null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 
 
-def read_document(file: Path) -> Document:
-    """The file as data and places. Raises InvalidInput with one clear sentence for what YAML can do to people."""
-    text = _read_text(file)
+def read_document(file: Path, first: str = "`rollsafe init` writes a first inventory") -> Document:
+    """The file as data and places. Raises InvalidInput with one clear sentence for what YAML can do to people.
+
+    `first` says where a file comes from that is not there, or empty.
+    """
+    text = _read_text(file, first)
     loader = _Loader.__new__(_Loader)
     try:
         _Loader.__init__(loader, text)
@@ -83,14 +86,14 @@ def read_document(file: Path) -> Document:
     except yaml.YAMLError as error:
         raise InvalidInput([_sentence(file, text, error)]) from None
     if root is None or root.tag == _TAG + "null":
-        raise InvalidInput([f"{shown(file)}:1: the file is empty: `rollsafe init` writes a first one"])
+        raise InvalidInput([f"{shown(file)}:1: the file is empty: {first}"])
     if not isinstance(root, MappingNode):
         kind = "a list" if isinstance(root, SequenceNode) else "text"
         raise InvalidInput([f"{shown(file)}:1: the file holds {kind}, but a map of `key: value` is wanted"])
     return _Builder(file).document(root)
 
 
-def _read_text(file: Path) -> str:
+def _read_text(file: Path, first: str) -> str:
     name = shown(file)
     try:
         if file.is_dir():
@@ -103,7 +106,7 @@ def _read_text(file: Path) -> str:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)[:MAX_BYTES]
     except FileNotFoundError:
-        raise InvalidInput([f"{name}: there is no such file; `rollsafe init` writes a first inventory"]) from None
+        raise InvalidInput([f"{name}: there is no such file; {first}"]) from None
     except OSError as error:
         raise InvalidInput([f"{name}: can't be read: {error.strerror or error}"]) from None
     try:

@@ -32,7 +32,7 @@ TRAPS = {
     ),
     "a list": ("- a\n", "1: the file holds a list, but a map of `key: value` is wanted"),
     "a text": ("hello\n", "1: the file holds text, but a map of `key: value` is wanted"),
-    "nothing": ("# only this\n", "1: the file is empty: `rollsafe init` writes a first one"),
+    "nothing": ("# only this\n", "1: the file is empty: `rollsafe init` writes a first inventory"),
     "two documents": (SMALL + "---\na: 1\n", "12: a second document begins here (`---`): one file holds one document"),
     "deep nesting": ("a: " + "[" * 10_000, "1: is nested more than 30 levels deep: no inventory needs that"),
     "deep indentation": (
@@ -47,7 +47,7 @@ TRAPS = {
     "an alias that is a secret": ("a: {token: *hunter2}\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
     "a tag that is a secret": ("a:\n  token: !hunter2\n", "2: a.token: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
     "a handle that is a secret": ("a:\n  token: !hunter2!x y\n", "2: is not YAML: found undefined tag handle '…'"),
-    "null": ("null\n", "1: the file is empty: `rollsafe init` writes a first one"),
+    "null": ("null\n", "1: the file is empty: `rollsafe init` writes a first inventory"),
 }  # fmt: skip
 
 
