@@ -95,7 +95,20 @@ def build(name: str, function: Callable[..., Any]) -> Any:
     """One function as a command."""
     single = typer.Typer(rich_markup_mode=None, add_completion=False)
     single.command(name=name, help=_help(function), no_args_is_help=False)(_with_common_options(function))
-    return typer.main.get_command(single)
+    command = typer.main.get_command(single)
+    parse = command.parse_args
+
+    def parse_args(ctx: Any, args: list[str]) -> Any:
+        """An option without its value is an error that knows no command: its help is that of this one."""
+        try:
+            return parse(ctx, args)
+        except typer.TyperException as error:
+            if getattr(error, "ctx", None) is None:
+                vars(error)["ctx"] = ctx
+            raise
+
+    vars(command)["parse_args"] = parse_args
+    return command
 
 
 def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:

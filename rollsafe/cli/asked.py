@@ -41,6 +41,9 @@ class Asked:
 
 def parse_until(told: str, now: datetime) -> str:
     """`--until`: `05:00` (the next one, local time), or a moment as RFC 3339. Raises InvalidInput."""
+    allowed = "write 05:00 (local time), or 2026-12-01T05:00:00+01:00"
+    if not told.strip():  # a variable that is not set may not become a run without an end
+        raise InvalidInput([f"--until was given, and names no time (a variable that is not set?): {allowed}"])
     try:
         if len(told) == len("05:00") and told[2] == ":":
             moment = _next(time(int(told[:2]), int(told[3:])), now)
@@ -49,7 +52,7 @@ def parse_until(told: str, now: datetime) -> str:
             if moment.tzinfo is None:
                 moment = moment.astimezone()
     except ValueError as error:
-        raise InvalidInput([f"--until {told}: write 05:00 (local time), or 2026-12-01T05:00:00+01:00"]) from error
+        raise InvalidInput([f"--until {told}: {allowed}"]) from error
     if moment <= now:
         raise InvalidInput([f"--until {told} is in the past"])
     return moment.astimezone(UTC).isoformat()

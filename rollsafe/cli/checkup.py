@@ -20,7 +20,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import PoolReading, Unread
 from rollsafe.model.secret import Secret
 from rollsafe.planner.expand import pools_of
-from rollsafe.planner.matching import match
+from rollsafe.planner.matching import match_all
 from rollsafe.reporting.doctor_view import Answer, Item, doctor_json, doctor_lines
 from rollsafe.reporting.status_view import claim_words
 
@@ -29,11 +29,13 @@ WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What needs no network: the inventory holds."""
+    """What needs no network: the inventory holds. `whole`: with the nodes that are not asked about, too."""
 
     cluster: Cluster
+    whole: Cluster
     warnings: tuple[str, ...]
     playbook: str
+    named: str  # ` -i FILE`, where the inventory is not the usual one
 
 
 class Checkup:
@@ -42,8 +44,9 @@ class Checkup:
     def __init__(self, inventory: list[Path] | None, playbook: str, nodes: tuple[str, ...] | None) -> None:
         loaded = load_inventory(find_inventory(inventory))
         steps = load_playbook(playbook, loaded.paths[-1].parent)
-        self.ground = Ground(part_of(loaded.cluster, nodes), loaded.warnings, steps.name)
-        self._named = inventory_words(loaded.paths)
+        self.ground = Ground(
+            part_of(loaded.cluster, nodes), loaded.cluster, loaded.warnings, steps.name, inventory_words(loaded.paths)
+        )
         self._clock = SystemClock()
         self._run_clock = RunClock(self._clock)
 
@@ -77,9 +80,9 @@ class Checkup:
             assembled.close()
         return [
             *items,
-            *_nodes(sight, self._named),
+            *_nodes(sight, ground.named),
             *_endpoints(ground.cluster, sight),
-            *_members(ground.cluster, sight),
+            *_members(ground, sight),
             *_health(ground.cluster, sight),
             *_probes(sight),
         ]
@@ -195,17 +198,17 @@ def _endpoints(cluster: Cluster, sight: Sight) -> Iterator[Item]:
             yield Item(f"balancer {key2[0]}", "admin right", answer, verdict.reason)
 
 
-def _members(cluster: Cluster, sight: Sight) -> Iterator[Item]:
-    for key, service in pools_of(cluster).items():
+def _members(ground: Ground, sight: Sight) -> Iterator[Item]:
+    asked = {node.name for node in ground.cluster.live_nodes}
+    for key, service in pools_of(ground.whole).items():
         pool = sight.readings.pools[key]
         if not isinstance(pool, PoolReading):
             continue
-        for node in cluster.live_nodes:
-            member, problem = match(node, service, key[0], key[1], pool)
-            where = f"{node.name} {service.name}"
-            if member is None:
+        for node, member, problem in match_all(ground.whole, service, key[0], key[1], pool):
+            where = f"{node} {service.name}"
+            if node in asked and problem:
                 yield Item("members", where, Answer.NO, problem)
-            else:
+            elif node in asked and member is not None:
                 yield Item("members", where, Answer.OK, f"{member.pool}/{member.seat} on {member.endpoint}")
 
 

@@ -5,6 +5,7 @@ calls `begin` first. The Conductor calls `now_touching` before the engine can wr
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -98,16 +99,19 @@ JsonOption = Annotated[
 DEFAULT_PLAYBOOK = "rolling-restart"
 
 
-def node_names(option: str | None) -> tuple[str, ...] | None:
-    """`a,b` as names in this order; None where the option was not given. Raises InvalidInput for a name given twice."""
+def node_names(option: str | None, called: str = "--nodes") -> tuple[str, ...] | None:
+    """`a,b` as names in this order; None where the option was not given. `called` is its name.
+
+    Raises InvalidInput for a name given twice.
+    """
     if option is None:
         return None
     names = tuple(name.strip() for name in option.split(",") if name.strip())
     if not names:
-        raise InvalidInput([f"--nodes {option!r} names no node: write --nodes jira1,jira2"])
+        raise InvalidInput([f"{called} {option!r} names no node: write {called} jira1,jira2"])
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InvalidInput([f"--nodes names {', '.join(twice)} more than once: a run restarts each node once"])
+        raise InvalidInput([f"{called} names {', '.join(twice)} more than once: name each once"])
     return names
 
 
@@ -148,7 +152,7 @@ def as_typed() -> str:
         return "rollsafe"
     here = Path.cwd()
     whole = called.absolute()
-    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+    return shlex.quote(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))
 
 
 def colours(no_color: bool) -> bool:

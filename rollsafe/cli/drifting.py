@@ -2,20 +2,38 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from rollsafe.cli.common import DEFAULT_PLAYBOOK
 from rollsafe.errors import Refused
 from rollsafe.model.plan import Plan, PlannedWrite
 from rollsafe.model.reading import Member
 
-ANEW = "Make it anew: rollsafe plan --out FILE"
 _MOST = 20  # differences that are spelled out
 # What the plan holds besides: what was asked for, or is not obeyed (estimates).
 _COMPARED = ("cluster", "nodes", "all_nodes", "services", "members", "each_node", "policy", "window")
 
 
-def refuse_drift(told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], writes: Sequence[PlannedWrite]) -> None:
-    """A plan that no longer fits is refused, with each thing that has changed. Raises Refused."""
+def anew(file: Path, named: str, told: Plan | None, live: Sequence[str]) -> str:
+    """The command that makes the plan of a file again, with what it was made with. `named` is the ` -i FILE`; `live`
+    are the inventory's nodes, and `told` is None where the file tells nothing."""
+    words = f"rollsafe plan{named}"
+    if told is not None:
+        nodes = [node.name for node in told.nodes if node.name in live]
+        words += f" --nodes {','.join(nodes)}" if nodes and nodes != list(live) else ""
+        words += f" -p {quote(told.playbook)}" if told.playbook not in ("", DEFAULT_PLAYBOOK) else ""
+        words += f" --until {quote(told.until)}" if told.until else ""
+        words += " --accept-outage" if told.accept_outage else ""
+    return f"{words} --out {quote(str(file))}"
+
+
+def refuse_drift(
+    told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], writes: Sequence[PlannedWrite], again: str
+) -> None:
+    """A plan that no longer fits is refused, with each thing that has changed, and the command that makes it `again`.
+    Raises Refused."""
     changed = [text for name in _COMPARED for text in _differences(name, getattr(told, name), getattr(plan, name))]
     changed += _inventory(dict(told.inventory), dict(plan.inventory))
     if set(told.members) == set(plan.members) and [n.name for n in told.nodes] == [n.name for n in plan.nodes]:
@@ -26,7 +44,7 @@ def refuse_drift(told: Plan, plan: Plan, told_writes: Sequence[PlannedWrite], wr
         more = [f"and {len(changed) - _MOST} more"] if len(changed) > _MOST else []
         raise Refused(
             "nothing was touched: the plan no longer fits the cluster; changed since it was made: "
-            f"{'; '.join([*changed[:_MOST], *more])}. {ANEW}"
+            f"{'; '.join([*changed[:_MOST], *more])}. Make it anew: {again}"
         )
 
 

@@ -19,6 +19,7 @@ from rollsafe.cli.stdout import SPELLED, SafeStdout, show_every_sign
 from rollsafe.cli.words import inventory_said, value, values
 from rollsafe.clock import SystemClock
 from rollsafe.errors import InvalidInput, InvariantBroken, JournalError, PortError, Refused, RollsafeError
+from rollsafe.model.secret import hide
 
 QUOTING = frozenset({"runs", "show", "report", "schema"})  # they print what was: it gets no ending of now
 MENDING = frozenset({"resume", "recover"})  # they are asked for where another run may have left a node out
@@ -145,7 +146,7 @@ class CommandEnd:
         }
 
     def _keep_traceback(self, error: BaseException) -> str:
-        text = "".join(traceback.format_exception(error))
+        text = hide("".join(traceback.format_exception(error)))
         if any(a.startswith("-v") or a == "--verbose" for a in self._arguments):
             tell(text.rstrip())
             return ""
@@ -173,7 +174,7 @@ def judge(error: BaseException, *, touched: bool, inventory: str = "") -> tuple[
     if isinstance(error, KeyboardInterrupt | EOFError | typer.Abort):
         code = ExitCode.UNKNOWN if touched else ExitCode.REFUSED
         return code, f"Interrupted. {look if touched else 'Nothing was touched.'}"
-    text = str(error) if isinstance(error, RollsafeError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, RollsafeError) else hide(f"{type(error).__name__}: {error}")
     if touched:
         return ExitCode.UNKNOWN, f"A defect of rollsafe ended this command: {text}. {look}"
     if isinstance(error, InvalidInput | Refused | JournalError):

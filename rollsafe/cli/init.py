@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollsafe.cli.common import as_typed
+from rollsafe.cli.common import as_typed, inventory_words
 from rollsafe.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def init(
             stream.write(text)
     except OSError as error:
         raise InvalidInput([f"{output_file} can't be written: {error.strerror or error}"]) from None
-    named = "" if output_file == Path("inventory.yml") else f" -i {output_file}"
+    named = inventory_words([output_file])
     typer.echo(f"\nWrote {output_file}. Look it over, and then:")
     rollsafe = as_typed()
     typer.echo(f"  {rollsafe} validate{named}    is it right, and are its secrets and keys there?")

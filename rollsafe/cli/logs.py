@@ -1,7 +1,12 @@
-"""Logging: to stderr for the person who watches, to --log-file in detail. Never to stdout, never a secret."""
+"""Logging: to stderr for the person who watches, to --log-file in detail. Never to stdout, never a secret.
+
+What libraries say is theirs: of a request only the step, the status and the kind of its failure are let through, for
+headers and bodies hold tokens, and whatever is written loses every secret that was revealed.
+"""
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -9,10 +14,17 @@ from typing import TextIO
 from rollsafe.cli.ending import tell
 from rollsafe.cli.stdout import SPELLED
 from rollsafe.errors import InvalidInput
+from rollsafe.model.secret import hide
 from rollsafe.reporting.opening import open_to_write
 from rollsafe.reporting.outlet import Outlet
 
-LIBRARIES = ("paramiko", "httpx", "httpcore", "urllib3")  # they chat at INFO about each packet and request
+LIBRARIES = ("paramiko", "httpx", "httpcore")  # they chat at INFO about each packet and request
+SILENT = ("urllib3", "requests", "requests_oauthlib", "oauthlib", "apprise")  # paths and parts that are tokens
+
+_STEP = re.compile(r"^[\w.]+")
+_STATUS = re.compile(r"^\S+ return_value=\(b'HTTP/[\d.]+', (\d{3}),")
+_FAILURE = re.compile(r" exception=(\w+)")
+_QUERY = re.compile(r"[?#][^\s\"']*")
 
 
 def set_up_logging(verbose: int = 0, log_file: Path | None = None) -> None:
@@ -26,12 +38,36 @@ def set_up_logging(verbose: int = 0, log_file: Path | None = None) -> None:
     for library in LIBRARIES:
         # their errors reach the operator as ours, in a sentence; a traceback of theirs says nothing more at night
         logging.getLogger(library).setLevel(logging.DEBUG if verbose > 1 else logging.CRITICAL)
+    for library in SILENT:
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
-    to_stderr.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    to_stderr.setFormatter(_Hiding("%(levelname)s %(name)s: %(message)s"))
     root.addHandler(to_stderr)
     if log_file is not None:
         root.addHandler(_file_handler(log_file))
+    for handler in root.handlers:
+        handler.addFilter(_bare)
+
+
+class _Hiding(logging.Formatter):
+    """A line, its traceback included, without any secret that was revealed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide(super().format(record))
+
+
+def _bare(record: logging.LogRecord) -> bool:
+    """What the HTTP libraries log of a request, without its headers, its query and its body."""
+    library = record.name.partition(".")[0]
+    if library == "httpcore":
+        told = record.getMessage()
+        parts = [found for found in (_STEP.match(told), _STATUS.match(told), _FAILURE.search(told)) if found]
+        record.msg = " ".join(found[found.re.groups] for found in parts)
+        record.args = record.exc_info = record.exc_text = None
+    elif library == "httpx":
+        record.msg, record.args = _QUERY.sub("?…", record.getMessage()), None
+    return True
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
@@ -78,5 +114,5 @@ def _file_handler(path: Path) -> logging.Handler:
         raise InvalidInput([f"--log-file {path}: {error.strerror}; name a file that you may write"]) from error
     handler = _LogPipe(path, stream) if path.is_fifo() else _LogFile(path, stream)
     handler.setLevel(logging.DEBUG)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Hiding("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler

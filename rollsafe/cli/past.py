@@ -16,7 +16,8 @@ def past_of(cluster: Cluster) -> dict[str, tuple[float, ...]]:
 
     with open_store(cluster.state) as store:
         try:
-            return past_turns(store, cluster.name) if store.file.exists() else {}
+            nodes = [node.name for node in cluster.live_nodes]
+            return past_turns(store, cluster.name, nodes) if store.file.exists() else {}
         except (JournalError, OSError) as error:
             tell(f"warning: no history to estimate from: {error}")
             return {}

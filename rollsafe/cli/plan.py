@@ -44,7 +44,7 @@ def plan(
     asked = Asked(inventory)
     steps = load_playbook(playbook, asked.loaded.paths[-1].parent).each_node
     names = common.chosen(asked.cluster, common.node_names(nodes))
-    moment = parse_until(until, SystemClock().now()) if until else None
+    moment = parse_until(until, SystemClock().now()) if until is not None else None
     asked.call(asked.cluster, survey=True)
     from rollsafe.cli.planning import Planning
     from rollsafe.engine.preflight import Selection

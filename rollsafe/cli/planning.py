@@ -7,6 +7,7 @@ from typing import Any
 
 from rollsafe.cli.asked import Asked
 from rollsafe.cli.common import inventory_words
+from rollsafe.cli.conduct import mend_command
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
@@ -17,6 +18,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Forecast
 from rollsafe.model.reading import Unread
 from rollsafe.model.verdict import Verdict
+from rollsafe.planner.commands import completed
 from rollsafe.planner.expand import find_members, forecast
 from rollsafe.planner.gates import refusals
 from rollsafe.reporting.plan_view import PlanShown, plan_json, plan_lines
@@ -81,9 +83,10 @@ class Planning:
             *(("", verdict) for verdict in strangers),
             *told.verdicts,
         ]
+        mend = mend_command(self.looking.loaded.paths)
         told = replace(
             told,
-            verdicts=tuple(verdicts),
+            verdicts=tuple((node, replace(said, remedy=completed(said.remedy, mend))) for node, said in verdicts),
             unchecked=tuple(dict.fromkeys([*unread, *told.unchecked])),
             expected_s=min(told.expected_s, told.longest_s),
         )

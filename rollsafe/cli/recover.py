@@ -49,7 +49,7 @@ def recover(
     from rollsafe.engine import session
     from rollsafe.errors import Refused
 
-    forgotten = frozenset(common.node_names(forget) or ())
+    forgotten = frozenset(common.node_names(forget, "--forget") or ())
     options = Options(
         inventory, output, verbose, no_color, reason, None, events, html, junit, markdown, json, forget=forgotten
     )

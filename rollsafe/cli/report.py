@@ -54,7 +54,7 @@ def report(
             raise InvalidInput([no_journal(store.file)])
         name = store.find(verify or run)
         if verify is not None:
-            _verify(store, name, output)
+            _verify(store, name, output, common.inventory_words(inventory or ()))
         if export is not None:
             _export(store, name, export)
         if paths.any:
@@ -63,7 +63,7 @@ def report(
             _print(store, name, output)
 
 
-def _verify(store: "Store", name: str, output: Output) -> None:
+def _verify(store: "Store", name: str, output: Output, named: str) -> None:
     from rollsafe.errors import JournalError
 
     answer = store.verify(name)
@@ -75,7 +75,7 @@ def _verify(store: "Store", name: str, output: Output) -> None:
         where = f" at record {answer.first_bad_seq}" if answer.first_bad_seq is not None else ""
         raise JournalError(
             f"run {name} in {store.file} is NOT as it was written{where}: {answer.reason.rstrip('.')}. "
-            "Don't use it as evidence; what is on the cluster is told by `rollsafe status`."
+            f"Don't use it as evidence; what is on the cluster is told by `rollsafe status{named}`."
         )
     if output is Output.TEXT:
         typer.echo(f"Run {name}: {answer.reason}. {answer.records} records, the last hash is {answer.last_hash}")

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rollsafe.cli.asked import parse_until
-from rollsafe.cli.common import DEFAULT_PLAYBOOK, chosen
+from rollsafe.cli.common import DEFAULT_PLAYBOOK, chosen, inventory_words
 from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
-from rollsafe.cli.drifting import ANEW, refuse_drift
+from rollsafe.cli.drifting import anew, refuse_drift
 from rollsafe.cli.past import past_of
 from rollsafe.config.playbook import load_playbook
 from rollsafe.config.units import seconds
@@ -34,7 +34,7 @@ class Rolling:
         cluster = self.conductor.cluster
         self._beside = self.conductor.loaded.paths[-1].parent
         steps = load_playbook(playbook, self._beside).each_node
-        moment = parse_until(until, self.conductor.clock.now()) if until else None
+        moment = parse_until(until, self.conductor.clock.now()) if until is not None else None
         self._nodes, self._until, self._playbook = nodes, moment, playbook
         self.selection = Selection(
             chosen(cluster, nodes), steps, moment, accept_outage, past_of(cluster), playbook=playbook
@@ -48,18 +48,28 @@ class Rolling:
     def run(self, *, plan_file: Path | None, yes: bool, mode: str = "run") -> int:
         """The rolling restart; returns the exit code. Raises InvalidInput for a file that is no plan."""
         conductor = self.conductor
-        told = _read(plan_file) if plan_file is not None else None
+        told = self._read(plan_file) if plan_file is not None else None
+        again = "" if plan_file is None or told is None else self._anew(plan_file, told[0])
         try:
             if told is not None:
-                self.selection = self._told(told[0])
+                self.selection = self._told(told[0], again)
             plan, now = self.survey()
             ask_or_refuse(question(plan), yes=yes or told is not None)
         except Refused as error:
             return conductor.refuse(error)
         log = conductor.log(conductor.begin(plan))
-        return conductor.conduct(log, lambda s: session.run(s, plan, now, mode, _fits(told)))
+        return conductor.conduct(log, lambda s: session.run(s, plan, now, mode, _fits(told, again)))
 
-    def _told(self, plan: Plan) -> Selection:
+    def _read(self, file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
+        from rollsafe.journal.codec import read_planned
+
+        return read_planned(file, self._anew(file, None))
+
+    def _anew(self, file: Path, told: Plan | None) -> str:
+        live = [node.name for node in self.conductor.cluster.live_nodes]
+        return anew(file, inventory_words(self.conductor.loaded.paths), told, live)
+
+    def _told(self, plan: Plan, again: str) -> Selection:
         """What a plan's file chose. Raises Refused where the command line or the inventory says otherwise."""
         nodes = tuple(node.name for node in plan.nodes)
         if self._nodes is not None and self._nodes != nodes:
@@ -67,7 +77,8 @@ class Rolling:
         live = [node.name for node in self.conductor.cluster.live_nodes]
         if gone := [name for name in nodes if name not in live]:
             raise Refused(
-                f"nothing was touched: the plan restarts {', '.join(gone)}, which the inventory has no more. {ANEW}"
+                f"nothing was touched: the plan restarts {', '.join(gone)}, which the inventory has no more. "
+                f"Make it anew: {again}"
             )
         until = min((u for u in (plan.until, self._until) if u is not None), default=None)
         accepted = plan.accept_outage or self.selection.accept_outage
@@ -89,17 +100,11 @@ class Rolling:
             raise Refused(f"nothing was touched: the plan's playbook can't be used any more: {error}") from error
 
 
-def _fits(told: tuple[Plan, tuple[PlannedWrite, ...]] | None) -> session.Fits | None:
+def _fits(told: tuple[Plan, tuple[PlannedWrite, ...]] | None, again: str) -> session.Fits | None:
     """Refuses what is not the plan of the file; None where no file was given."""
     if told is None:
         return None
-    return lambda plan, now: refuse_drift(told[0], plan, told[1], forecast(plan, now).writes)
-
-
-def _read(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
-    from rollsafe.journal.codec import read_planned
-
-    return read_planned(file)
+    return lambda plan, now: refuse_drift(told[0], plan, told[1], forecast(plan, now).writes, again)
 
 
 def question(plan: Plan) -> str:

@@ -17,7 +17,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import Member, SeatReading, Unread
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.left_behind import left_behind
-from rollsafe.planner.matching import match
+from rollsafe.planner.matching import match_all
 from rollsafe.planner.readings import PoolKey
 from rollsafe.reporting.status_view import (
     ClaimShown,
@@ -45,6 +45,7 @@ class Watching:
         self._no_color = no_color
         self._mend = mend_command(self._looking.loaded.paths)
         self._beats: dict[str, _Beat] = {}  # run
+        self._seq = 0  # of the last line of -o json
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -102,7 +103,9 @@ class Watching:
             if isinstance(seen.claim, Unread) and not seen.unreachable:
                 unread.append(f"the claim on {name} can't be read: {seen.claim.reason}")
         claims = tuple(self._claims(sight, patient=patient))
-        return StatusShown(cluster, services, claims, tuple(dict.fromkeys(unread)), self._looking.run_clock.stamp())
+        return StatusShown(
+            cluster, services, claims, tuple(dict.fromkeys(unread)), self._looking.run_clock.stamp(), self._mend
+        )
 
     def _claims(self, sight: Sight, *, patient: bool) -> Iterator[ClaimShown]:
         copies = takeover.Copies({node: seen.claim for node, seen in sight.nodes.items()})
@@ -145,7 +148,8 @@ class Watching:
 
     def _print(self, shown: StatusShown) -> None:
         if self._json:
-            print_json(status_json(shown))
+            self._seq += 1
+            print_json({**status_json(shown), "seq": self._seq})
             return
         print_lines(status_lines(shown, painter(self._no_color)))
         print_lines([shown.message])
@@ -202,7 +206,7 @@ def _members(
     sight: Sight, keys: "dict[PoolKey, Any]", node: str, service: str, looking: Looking
 ) -> Iterator[MemberShown]:
     """The node's member in each pool on each endpoint; one that can't be found has no seat, and the reason."""
-    host = next(n for n in looking.cluster.live_nodes if n.name == node)
+    whole = looking.loaded.cluster
     for key, owner in keys.items():
         if owner.name != service:
             continue
@@ -211,8 +215,9 @@ def _members(
         if isinstance(pool, Unread):
             yield MemberShown(nobody, Unread(f"pool {key[2]} on {key[1]} can't be read: {pool.reason}"))
             continue
-        member, problem = match(host, owner, key[0], key[1], pool)
-        if member is None:
+        found = match_all(whole, owner, key[0], key[1], pool)
+        member, problem = next((m, text) for name, m, text in found if name == node)
+        if member is None or problem:
             yield MemberShown(nobody, Unread(problem))
             continue
         seat: SeatReading | Unread = sight.readings.member(member)

@@ -119,7 +119,7 @@ def _tenant_questions(context: Context, path: KeyPath, service: Service) -> list
         here = (*path, "tenants", index)
         if any(question.name == tenant.id for question in asked):
             context.problems.error((*here, "id"), f'the tenant "{tenant.id}" is here twice: keep one')
-        token = context.secret((*here, "token"), tenant.token)
+        token = context.token((*here, "token"), tenant.token)
         target = SCIM_PATH.format(tenant=tenant.id)
         asked.append(Question(tenant.id, target, Expectation(status=None, scim=True), token))
     return asked
@@ -140,7 +140,7 @@ def _written(context: Context, path: KeyPath, health: Health, scim: bool, words:
         name=health.path or "tcp",
         path=None if tcp else health.path,
         expect=expect,
-        token=context.secret((*path, "token"), health.token),
+        token=context.token((*path, "token"), health.token),
         timeout_s=health.timeout or 5.0,
         scheme=health.scheme,
         host=health.host,
@@ -183,7 +183,7 @@ def _probe(
         context.problems.error((*path, "expect"), "tcp asks for nothing: a probe expects http or scim")
     plain = scim and probe.status is None and probe.json_ is None
     expect = asked.expect if asked is not None and not own else _expectation(context, path, probe, plain)
-    token = context.secret((*path, "token"), probe.token)
+    token = context.token((*path, "token"), probe.token)
     if url is None:
         return []
     at_home = urlsplit(url).hostname in ("localhost", "::1") or (urlsplit(url).hostname or "").startswith("127.")

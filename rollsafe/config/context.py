@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rollsafe.config.problems import KeyPath, Problems
-from rollsafe.config.secrets import is_reference, make_secret
+from rollsafe.config.secrets import is_reference, make_secret, make_token, no_token
 from rollsafe.model.secret import Secret
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ class Context:
         self.problems = problems
         self.named: dict[str, str] = {}  # each file and secret that the inventory names, and where it does first
         self._secrets: dict[tuple[Path, str], Secret] = {}
+        self._tokens: dict[int, Secret] = {}  # by the id of the secret behind each
 
     def file(self, path: KeyPath, text: str | None) -> str | None:
         """The path that the key names, absolute: relative to the file that the key is in, `~` expanded."""
@@ -47,6 +48,16 @@ class Context:
         made = self._secrets[folder, text]
         self.named.setdefault(made.reference, self.problems.where(path))
         return made
+
+    def token(self, path: KeyPath, text: str | None) -> Secret | None:
+        """The secret behind a key that is sent in a header. One that no header can carry is refused when it is read;
+        a literal one, which can be read here, at once."""
+        made = self.secret(path, text)
+        if made is None or text is None:
+            return None
+        if not is_reference(text) and (why := no_token(text)):
+            self.problems.error(path, why)
+        return self._tokens.setdefault(id(made), make_token(made))
 
     def attempt(self, path: KeyPath, make: Callable[[], T]) -> T | None:
         """What `make` gives; its ValueError becomes a problem at the key."""

@@ -24,6 +24,7 @@ MAX_VALUES = 20_000  # after anchors are expanded
 MAX_DEPTH = 30
 
 _TAG = "tag:yaml.org,2002:"
+_QUOTED = re.compile(r"'([^']*)'")
 _TRUE = frozenset({"true", "yes", "on"})
 
 
@@ -72,24 +73,27 @@ _Loader.add_implicit_resolver(_TAG + "merge", re.compile(r"^<<$"), ["<"])
 _Loader.add_implicit_resolver(_TAG + "null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 
 
-def read_document(file: Path) -> Document:
-    """The file as data and places. Raises InvalidInput with one clear sentence for what YAML can do to people."""
-    text = _read_text(file)
+def read_document(file: Path, first: str = "`rollsafe init` writes a first inventory") -> Document:
+    """The file as data and places. Raises InvalidInput with one clear sentence for what YAML can do to people.
+
+    `first` says where a file comes from that is not there, or empty.
+    """
+    text = _read_text(file, first)
     loader = _Loader.__new__(_Loader)
     try:
         _Loader.__init__(loader, text)
         root = loader.get_single_node()
     except yaml.YAMLError as error:
         raise InvalidInput([_sentence(file, text, error)]) from None
-    if root is None:
-        raise InvalidInput([f"{shown(file)}:1: the file is empty: `rollsafe init` writes a first one"])
+    if root is None or root.tag == _TAG + "null":
+        raise InvalidInput([f"{shown(file)}:1: the file is empty: {first}"])
     if not isinstance(root, MappingNode):
         kind = "a list" if isinstance(root, SequenceNode) else "text"
         raise InvalidInput([f"{shown(file)}:1: the file holds {kind}, but a map of `key: value` is wanted"])
     return _Builder(file).document(root)
 
 
-def _read_text(file: Path) -> str:
+def _read_text(file: Path, first: str) -> str:
     name = shown(file)
     try:
         if file.is_dir():
@@ -102,7 +106,7 @@ def _read_text(file: Path) -> str:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)[:MAX_BYTES]
     except FileNotFoundError:
-        raise InvalidInput([f"{name}: there is no such file; `rollsafe init` writes a first inventory"]) from None
+        raise InvalidInput([f"{name}: there is no such file; {first}"]) from None
     except OSError as error:
         raise InvalidInput([f"{name}: can't be read: {error.strerror or error}"]) from None
     try:
@@ -121,6 +125,9 @@ def _sentence(file: Path, text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark is not None else 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is no YAML"
+    problem = _QUOTED.sub(
+        lambda it: it[0] if len(it[1]) < 2 else "'…'", problem
+    )  # it may be a secret: `token: *hunter2` is an alias to YAML
     tab = _tab_indented(text, line)
     if tab is not None:
         return f"{shown(file)}:{tab}: is indented with a tab: YAML indents with spaces only"
@@ -129,6 +136,8 @@ def _sentence(file: Path, text: str, error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return f"{shown(file)}:{line}: holds a control character (#x{ord(text[error.position]):02x}): remove it"
+    if problem.startswith("found undefined alias"):
+        return f"{shown(file)}:{line}: names an anchor that is not there (a text that begins with * needs quotes)"
     if isinstance(error, ComposerError):
         return f"{shown(file)}:{line}: {problem}"
     hint = ""
@@ -241,7 +250,9 @@ class _Builder:
 
     def _check_tag(self, node: Node, path: KeyPath, *known: str) -> None:
         if node.tag not in {_TAG + name for name in known} and node.tag != "!":
-            sentence = f"the tag {node.tag.replace(_TAG, '!!')} is not known here: write the plain value"
+            sentence = (
+                "has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"
+            )
             self._problem(node.start_mark.line + 1, path, sentence)
 
     def _place(self, node: Node) -> Place:

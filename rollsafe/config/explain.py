@@ -101,6 +101,8 @@ def _sentence(  # noqa: PLR0911 - one return for each kind of error
         return f"must be {_WANTED[kind]}, not {_named(value)}{hint}"
     if kind in ("string_too_short", "too_short"):
         return "is empty: at least one is wanted" if kind == "too_short" else "is empty"
+    if kind == "string_pattern_mismatch" and context["pattern"].startswith(("^/", "^(/")):
+        return "must be a path that begins with /" + ", without a blank, ? or #" * ("#" in context["pattern"])
     if kind == "string_pattern_mismatch":
         field = known_keys(model, path[:-1]).get(str(path[-1]))
         what = field.description if field is not None else None

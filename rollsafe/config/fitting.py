@@ -50,6 +50,7 @@ def _nodes(problems: Problems, cluster: Cluster) -> None:
     twins = {twin for service in cluster.services for twin in _twins(live, service.name)}
     for name, sentence in {twin[0]: twin[1] for twin in sorted(twins, reverse=True)}.items():
         problems.error(("nodes", name, "host"), sentence)
+    _members(problems, cluster)
     told = {name for name, _ in twins}
     seen: dict[tuple[object, ...], str] = {}
     for node in live:
@@ -58,6 +59,17 @@ def _nodes(problems: Problems, cluster: Cluster) -> None:
         if other != node.name and node.name not in told:
             sentence = f'is restarted on the same machine, in the same way, as "{other}": both would go down at once'
             problems.error(("nodes", node.name), sentence)
+
+
+def _members(problems: Problems, cluster: Cluster) -> None:
+    """Two nodes with one member: a run would drain the one, and restart the other."""
+    seen: dict[tuple[str, str], str] = {}
+    for node in cluster.live_nodes:
+        for service, member in node.members.items():
+            other = seen.setdefault((service, member), node.name)
+            if other != node.name:
+                sentence = f'"{member}" is "{other}"\'s member of {service} too: each node has its own'
+                problems.error(("nodes", node.name, "members", service), sentence)
 
 
 def _twins(live: tuple[Node, ...], service: str) -> list[tuple[str, str]]:
@@ -86,7 +98,8 @@ def _min_ready(problems: Problems, cluster: Cluster) -> None:
             )
             problems.error(path, sentence)
         if needed == 0:
-            problems.warn(path, "permits that nobody serves while a node is out: an outage would go unhindered")
+            told = f"{service.min_ready} is taken as 1: nobody makes an outage unless run is given --accept-outage"
+            problems.warn(path, told)
 
 
 def _probes(problems: Problems, cluster: Cluster) -> None:

@@ -17,6 +17,7 @@ from rollsafe.config.fields import (
     Text,
 )
 from rollsafe.config.parts import Balancer, Drain, Health, Node, Probe, Restart, Ssh, TenantForm
+from rollsafe.config.presets import PRODUCTS
 
 
 class Service(Part):
@@ -64,7 +65,10 @@ class Inventory(Part):
     """A cluster: its nodes, its services, the balancers in front of them, and how a run behaves."""
 
     cluster: Name = Field(description="the name in claims, journals and reports")
-    product: Text = Field(description="jira, confluence, bitbucket or other: presets for health, ports and start time")
+    product: Text = Field(
+        description="jira, confluence, bitbucket or other: presets for health, ports and start time",
+        json_schema_extra={"enum": list(PRODUCTS)},
+    )
     context_path: str = Field("", description="/jira, where it is not at the root", pattern=r"^(/[^?#\s]*)?$")
     nodes: Annotated[dict[Name, Node], Field(min_length=1)] = Field(
         description="in the order in which they are restarted; a text alone is the host"

@@ -70,6 +70,8 @@ def _by_name(document: Document, section: str) -> None:
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str):
             what = f"each of these has a name: `- name: …` (or write `{section}` as a map)"
+            if isinstance(name, bool | int | float):
+                what = 'has a name that is no text to YAML, but a number or a boolean: write it in quotes: name: "…"'
             problems.append(f"{place}: {section}[{index}]: {what}")
             continue
         if name in named:

@@ -124,7 +124,7 @@ def load_playbook(name_or_path: str, beside: Path) -> Playbook:
     Raises InvalidInput with all problems.
     """
     source = find_playbook(name_or_path, beside)
-    document = read_document(source)
+    document = read_document(source, f"playbooks that ship with rollsafe: {listed(_names([shipped_playbooks()]))}")
     data = {key: value for key, value in document.data.items() if not key.startswith("x-")}
     problems = Problems(document.places, source)
     report_empty(document, problems)
@@ -147,7 +147,10 @@ def shipped_playbooks() -> Path:
 
 def find_playbook(name_or_path: str, beside: Path) -> Path:
     """The file of that name or path, which need not exist where a path was named. Raises InvalidInput for no name."""
-    named = Path(name_or_path).expanduser()
+    try:
+        named = Path(name_or_path).expanduser()
+    except RuntimeError:
+        raise InvalidInput([f'"{name_or_path}" begins with ~ of a user that is not known here']) from None
     if named.suffix in (".yml", ".yaml") or "/" in name_or_path:
         return named
     folders = [beside / "playbooks", shipped_playbooks()]
@@ -155,9 +158,13 @@ def find_playbook(name_or_path: str, beside: Path) -> Path:
         for suffix in (".yml", ".yaml"):
             if (folder / f"{name_or_path}{suffix}").is_file():
                 return folder / f"{name_or_path}{suffix}"
-    there = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.y*ml")})
+    there = _names(folders)
     guess = did_you_mean(name_or_path, there)
     raise InvalidInput([f'there is no playbook "{name_or_path}"; there are: {listed(there)}{guess}'])
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    return sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.y*ml")})
 
 
 def _check_order(problems: Problems, names: Sequence[str]) -> None:

@@ -139,17 +139,21 @@ def _checked_url(context: Context, path: KeyPath, driver: str, text: str) -> tup
     if wrong is None:
         return clean, parts
     form = f" for {driver}: write {FORMS[driver]}" if driver in FORMS else ": write scheme://host…"
-    context.problems.error(path, f'"{clean}" {wrong}{form}')
+    cut = clean.find("?") + 1  # what stands behind may be a key
+    context.problems.error(path, f'"{clean[:cut] + "…" if cut else clean}" {wrong}{form}')
     return clean, None
 
 
 def _lacking(parts: SplitResult) -> str | None:
+    """What the driver would refuse, too: here it has a line, and comes with all other mistakes."""
+    if parts.query or parts.fragment:
+        return "goes on after a ? or #, where an address ends,"
     if parts.scheme == "unix":
         return "names another host" if parts.netloc else None if parts.path.startswith("/") else "has no absolute path"
     if not parts.hostname:
         return "has no host"
-    if parts.scheme == "tcp" and (parts.port is None or parts.path not in ("", "/")):
-        return "has no port" if parts.port is None else "has a path"
+    if parts.scheme == "tcp" and (not parts.port or parts.path not in ("", "/")):
+        return "has a path" if parts.port else "has no port"
     if parts.scheme == "ssh" and len(parts.path) < 2:
         return "has no path to the socket"
     wrong = "holds no host that can be (two dots, a sign that no name has, or more than 63 between two dots)"

@@ -23,6 +23,9 @@ COMMAND_LIMIT_S = 10.0
 KEYRING_LIMIT_S = 60.0  # a person may have to type what unlocks it
 _DYING_S = 1.0
 MAX_BYTES = 1 << 16
+# Said by the look at the references, and by reading them: in the same words, so that they are told once.
+_NO_PROGRAM = "{}: there is no such program"
+_NO_RIGHT = "{}: the file may not be read by this user"
 SCHEMES = ("env", "file", "command", "keyring")
 
 
@@ -52,6 +55,22 @@ def make_secret(text: str, base: Path) -> Secret:
     if not slash or not service or not user:
         raise ValueError(f'"{text}" is no keyring entry: write keyring:SERVICE/USER')
     return Secret(text, lambda: _from_keyring(service, user))
+
+
+def make_token(secret: Secret) -> Secret:
+    """The same secret, as a header can carry it: what is revealed of it can be sent. It is read only once."""
+    return Secret(secret.reference, lambda: _sendable(secret))
+
+
+def no_token(text: str) -> str:
+    """Why no header can carry the text; empty where one can."""
+    if text != text.strip():
+        return "begins or ends with a blank, a tab or an empty line: keep the token alone there"
+    if len(text.splitlines()) > 1:
+        return "holds more than one line: keep the token alone there"
+    if not (text.isascii() and text.isprintable()):
+        return "holds a character that no HTTP header can carry: is it the right one?"
+    return ""
 
 
 def secrets_of(cluster: Cluster) -> tuple[Secret, ...]:
@@ -86,6 +105,13 @@ def resolve_all(cluster: Cluster, named: Mapping[str, str] = MappingProxyType({}
         raise InvalidInput(list(problems))
 
 
+def _sendable(secret: Secret) -> str:
+    text = secret.reveal()
+    if why := no_token(text):
+        raise InvalidInput([f"{secret.reference}: the token {why}"])
+    return text
+
+
 def _walk(value: object) -> Iterator[Secret]:
     if isinstance(value, Secret):
         yield value
@@ -108,9 +134,9 @@ def _missing(reference: str) -> str | None:
         if not Path(rest).is_file():
             return f"{reference}: there is no such file"
         if not os.access(rest, os.R_OK):
-            return f"{reference}: the file may not be read by this user"
+            return _NO_RIGHT.format(reference)
     if scheme == "command" and which(rest) is None:
-        return f"{reference}: there is no such program"
+        return _NO_PROGRAM.format(reference)
     return None
 
 
@@ -128,6 +154,8 @@ def _from_file(path: Path) -> str:
             raise InvalidInput([f"{reference}: there is no such file"])
         with path.open("rb") as stream:
             return _decoded(reference, stream.read(MAX_BYTES + 1))
+    except PermissionError:
+        raise InvalidInput([_NO_RIGHT.format(reference)]) from None
     except OSError as error:
         raise InvalidInput([f"{reference}: can't be read: {error.strerror or error}"]) from None
 
@@ -139,6 +167,8 @@ def _from_command(words: list[str], base: Path) -> str:
         code, output = _run(words, base)
     except subprocess.TimeoutExpired:
         raise InvalidInput([f"{reference}: did not end within {COMMAND_LIMIT_S:g} s: does it ask something?"]) from None
+    except FileNotFoundError:
+        raise InvalidInput([_NO_PROGRAM.format(reference)]) from None
     except OSError as error:
         raise InvalidInput([f"{reference}: can't be started: {error.strerror or error}"]) from None
     if code != 0:

@@ -1,6 +1,7 @@
 """The small texts of an inventory: durations, min_ready, names, host:port, jump hosts."""
 
 import re
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from rollsafe.model.cluster import MinReady
@@ -85,10 +86,19 @@ def name(text: str) -> str:
 def host(text: str) -> str:
     """A host name or an IP address (IPv6 without brackets). Raises ValueError."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if not HOST.match(bare):
+    if not HOST.match(bare) or (":" in bare and not _is_ipv6(bare)):
         allowed = "write a name or an IP address, without a scheme, port, path or empty part"
         raise ValueError(f'"{_short(text)}" is no host: {allowed}')
     return bare
+
+
+def _is_ipv6(text: str) -> bool:
+    """Is it one, and no IPv4 address with a port?"""
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_host_of_url(text: str) -> bool:

@@ -8,6 +8,7 @@ import select
 import socket
 import ssl
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import httpx
 
 from rollsafe.drivers.balancers.deadline import Deadline, Dial, SocketLike, dial_tcp
 from rollsafe.errors import InvalidInput, ShellError
-from rollsafe.model.secret import Secret
+from rollsafe.model.secret import Secret, keep_hidden
 
 BODY_LIMIT = 1024 * 1024  # bytes
 _TLS_RECORD = 16384 + 512
@@ -67,7 +68,7 @@ def make_client(
         tls=tls,
         keepalive=keepalive,
     )
-    auth = httpx.BasicAuth(username, password.reveal() if password else "") if username else None
+    auth = _basic_auth(username, password) if username else None
     return httpx.Client(
         transport=transport,
         timeout=timeout_s,
@@ -76,6 +77,14 @@ def make_client(
         trust_env=False,
         follow_redirects=False,
     )
+
+
+def _basic_auth(username: str, password: Secret | None) -> httpx.BasicAuth:
+    """The login, which is a secret also as it is sent: whoever reads it reads the password."""
+    word = password.reveal() if password else ""
+    if word:
+        keep_hidden(b64encode(f"{username}:{word}".encode()).decode())
+    return httpx.BasicAuth(username, word)
 
 
 def make_transport(

@@ -156,7 +156,7 @@ def reach(world: World, plan: Plan, log: RunLog) -> None:
             "gate": "reach",
             "allowed": False,
             "reason": problem,
-            "remedy": "rollsafe doctor tries each connection",
+            "remedy": "`doctor` tries each connection",
         }
         log.write("gate.checked", problem, node=node, data=words)
     if problems:

@@ -18,6 +18,7 @@ from rollsafe.model.claim import ClaimRecord, Who
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedNode
 from rollsafe.model.reading import IdentityReading, ProbeSummary, SeatReading
+from rollsafe.planner.commands import completed
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
 from rollsafe.planner.state import Restart
@@ -278,7 +279,7 @@ def closing(session: Session, body: Callable[[], Ending]) -> Ending:
     try:
         ending = body()
     except Refused as error:
-        ending = Ending("refused", 10, str(error))
+        ending = Ending("refused", 10, completed(str(error), session.mend))
     except takeover.NotTaken as error:
         ending = met.dead(session, met.newest(session), str(error), session.traces.before)
     except takeover.AskedToStop:

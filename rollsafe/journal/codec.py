@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -74,20 +75,21 @@ def plan_text(plan: Plan, details: Mapping[str, Any], writes: Sequence[PlannedWr
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_planned(file: Path) -> tuple[Plan, tuple[PlannedWrite, ...]]:
-    """The plan of a file, and its writes with the states that were found.
+def read_planned(file: Path, again: str = "") -> tuple[Plan, tuple[PlannedWrite, ...]]:
+    """The plan of a file, and its writes with the states that were found. `again` is the command that makes it anew.
 
     Raises InvalidInput where there is none, where it holds no writes, or where it was changed after it was made.
     """
     content = _read_file(file)
-    plan = _plan_in(content, file)
+    again = again or _anew(file)
+    plan = _plan_in(content, file, again)
     told = content.get("writes")
     try:
         writes = _WRITES.validate_python(told)
     except ValidationError as error:
-        raise InvalidInput([f"{file}: holds no writes: make it anew with `rollsafe plan --out {file}`"]) from error
+        raise InvalidInput([f"{file}: holds no writes: make it anew: {again}"]) from error
     if content.get("writes_digest") != _sealed(writes)["writes_digest"]:
-        raise InvalidInput([_changed(file)])
+        raise InvalidInput([_changed(file, again)])
     return plan, writes
 
 
@@ -96,16 +98,20 @@ def _sealed(writes: Sequence[PlannedWrite]) -> dict[str, Any]:
     return {"writes": dumped, "writes_digest": hashlib.sha256(canonical({"writes": dumped}).encode()).hexdigest()}
 
 
-def _changed(file: Path) -> str:
-    return f"{file}: was changed after it was made: make it anew with `rollsafe plan --out {file}`"
+def _anew(file: Path) -> str:
+    return f"rollsafe plan --out {quote(str(file))}"
 
 
-def _plan_in(content: Any, file: Path) -> Plan:
+def _changed(file: Path, again: str) -> str:
+    return f"{file}: was changed after it was made: make it anew: {again}"
+
+
+def _plan_in(content: Any, file: Path, again: str) -> Plan:
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise InvalidInput([f"{file}: no plan of rollsafe: make one with `rollsafe plan --out {file}`"])
+        raise InvalidInput([f"{file}: no plan of rollsafe: make one: {again}"])
     plan = plan_from_json(content.get("plan"), str(file))
     if content.get("digest") != plan_digest(plan):
-        raise InvalidInput([_changed(file)])
+        raise InvalidInput([_changed(file, again)])
     return plan
 
 

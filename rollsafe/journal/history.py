@@ -10,21 +10,29 @@ from rollsafe.model.record import Record
 LAST_RUNS = 10
 
 
-def past_turns(store: Store, cluster: str) -> dict[str, tuple[float, ...]]:
-    """Of each node, latest first: the seconds of each turn that restarted it, without its `healthy_for` and `soak`.
+def past_turns(store: Store, cluster: str, nodes: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Of each of these nodes, latest first: the seconds of each turn that restarted it, without its `healthy_for` and
+    `soak`.
 
-    A run that is damaged, or of another version, is passed over. Raises JournalError where the file can't be used.
+    Of the last runs that restarted the node: refused ones, and those of other nodes, take nothing away. A run that is
+    damaged, or of another version, is passed over. Raises JournalError where the file can't be used.
     """
-    turns: dict[str, list[float]] = {}
-    for run in store.latest_of(cluster, LAST_RUNS):
-        try:
-            plan = store.plan(run)
-            took = {} if plan is None else _turns(store.records(run), plan)
-        except (InvalidInput, JournalError):
-            continue
-        for node, seconds in took.items():
-            turns.setdefault(node, []).append(seconds)
-    return {node: tuple(each) for node, each in turns.items()}
+    took: dict[str, dict[str, float]] = {}
+    turns: dict[str, tuple[float, ...]] = {}
+    for node in nodes:
+        runs = store.runs_that_restarted(cluster, node, LAST_RUNS)
+        took |= {run: _turns_of(store, run) for run in runs if run not in took}
+        if each := tuple(took[run][node] for run in runs if node in took[run]):
+            turns[node] = each
+    return turns
+
+
+def _turns_of(store: Store, run: str) -> dict[str, float]:
+    try:
+        plan = store.plan(run)
+        return {} if plan is None else _turns(store.records(run), plan)
+    except (InvalidInput, JournalError):
+        return {}
 
 
 def _turns(records: Iterable[Record], plan: Plan) -> dict[str, float]:

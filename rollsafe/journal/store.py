@@ -142,11 +142,14 @@ class Store:
         rows = self._rows("SELECT run FROM runs WHERE cluster = ? ORDER BY id DESC LIMIT 1", (cluster,))
         return rows[0] if rows else None
 
-    def latest_of(self, cluster: str, limit: int) -> list[str]:
-        """The names of a cluster's latest runs that have a plan, latest first."""
-        question = "SELECT run FROM runs WHERE cluster = ? AND instr(body, '\"plan\":{') > 0"
+    def runs_that_restarted(self, cluster: str, node: str, limit: int) -> list[str]:
+        """The names of a cluster's latest runs that tell of a restart of this node, latest first."""
+        question = (
+            "SELECT run FROM runs WHERE cluster = ? AND EXISTS (SELECT 1 FROM records WHERE records.run = runs.id"
+            " AND instr(records.body, ?) > 0 AND instr(records.body, ?) > 0) ORDER BY id DESC LIMIT ?"
+        )
         with self._database.reading("looking for past runs") as connection:
-            return _names(connection, question + " ORDER BY id DESC LIMIT ?", (cluster, limit))
+            return _names(connection, question, (cluster, '"outcome":"restarted"', f'"node":"{node}"', limit))
 
     def find(self, run_or_prefix: str) -> str:
         """The name of the run that this is, or begins, or `last`. Raises InvalidInput where none or several fit.

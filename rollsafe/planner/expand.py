@@ -10,7 +10,7 @@ from rollsafe.model.reading import AdminState, Found, Member, PoolReading, SeatR
 from rollsafe.planner import gates
 from rollsafe.planner.estimate import Past, estimates
 from rollsafe.planner.fingerprint import fingerprint
-from rollsafe.planner.matching import match
+from rollsafe.planner.matching import match_all
 from rollsafe.planner.readings import PoolKey, Readings
 from rollsafe.planner.watch import unfit
 
@@ -33,20 +33,19 @@ def pools_of(cluster: Cluster) -> dict[PoolKey, Service]:
 def find_members(
     cluster: Cluster, pools: Mapping[PoolKey, PoolReading | Unread]
 ) -> tuple[tuple[Member, ...], tuple[str, ...]]:
-    """Every live node's members, and a sentence for each that could not be found or read."""
+    """Every live node's members, and a sentence for each that could not be found or read, or is another node's."""
     members, problems = [], []
     for key, service in pools_of(cluster).items():
         pool = pools.get(key, Unread("it was not read"))
         if isinstance(pool, Unread):
             problems.append(f"pool {key[2]} on {key[1]} can't be read: {pool.reason}")
             continue
-        for node in cluster.live_nodes:
-            member, problem = match(node, service, key[0], key[1], pool)
+        for _, member, problem in match_all(cluster, service, key[0], key[1], pool):
             if member is not None:
                 members.append(member)
-            else:
+            if problem:
                 problems.append(problem)
-    return tuple(members), tuple(problems)
+    return tuple(members), tuple(dict.fromkeys(problems))
 
 
 def make_plan(

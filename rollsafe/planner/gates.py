@@ -167,6 +167,7 @@ def _counterfactual(
         reason = f"{service.name} on {key[1]}, pool {key[2]}, can't be read: {pool.reason}"
         return Verdict("min_ready", False, reason, remedy="see to it that the balancer answers")
     lacking = [why for m in others if (why := _not_serving(m, now))]
+    drained = [m.node for m in others if isinstance(seat := now.member(m), SeatReading) and seat.admin.out]
     serving = len(others) - len(lacking)
     wanted = service.min_ready.of(len(others), len(others) + 1)
     if not plan.accept_outage:
@@ -177,17 +178,22 @@ def _counterfactual(
     )
     if lacking:
         reason += ": " + "; ".join(lacking)
+    remedy = _remedy(drained, len(others), wanted, lowest=wanted == 1 and not plan.accept_outage)
     unchecked = sum(1 for m in others if _unchecked(m, now))
     warning = f"{key[1]} has no check of its own in pool {key[2]}: our own health stands in" if unchecked else ""
-    return Verdict("min_ready", serving >= wanted, reason, remedy=_remedy(len(others), wanted), warning=warning)
+    return Verdict("min_ready", serving >= wanted, reason, remedy=remedy, warning=warning)
 
 
-def _remedy(others: int, wanted: int) -> str:
+def _remedy(drained: list[str], others: int, wanted: int, *, lowest: bool) -> str:
+    """`lowest`: no fewer would be enough, whatever min_ready says."""
     if others == 0:
         return "a cluster of one node can't stay reachable: --accept-outage restarts it all the same"
     if wanted > others:
         return f"min_ready asks for {wanted} of {others} others: lower it in the inventory"
-    return "bring the others back, or lower min_ready of this service"
+    back = "bring the others back" + "".join(f" (`rollsafe ready {node}` does it for {node})" for node in drained)
+    if lowest:
+        return f"{back}; one at least must serve, whatever min_ready says, unless run is given --accept-outage"
+    return f"{back}, or lower min_ready of this service"
 
 
 def _not_serving(member: Member, now: Readings) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Member, SeatReading, Unread
 from rollsafe.planner import put_back
+from rollsafe.planner.commands import completed
 from rollsafe.planner.left_behind import Entries, left_behind, silent
 from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
@@ -182,7 +183,7 @@ def _verdict(
     plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str
 ) -> tuple[tuple[str, int], str]:
     why = f": {state.halt.reason.rstrip('.')}." if state.halt is not None else "."
-    remedy = f" {_capital(state.halt.remedy)}." if state.halt is not None and state.halt.remedy else ""
+    remedy = f" {_capital(completed(state.halt.remedy, mend))}." if state.halt is not None and state.halt.remedy else ""
     unread = [one for one in unread if state.halt is None or one != state.halt.reason]  # `why` says it
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))

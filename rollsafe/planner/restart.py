@@ -142,7 +142,7 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         shown = ", ".join(f"{service} {state}" for service, state in states.items())
         return HaltRun(
             f"{hand.name} did not become healthy in {start_timeout_s(plan, hand.name):g} s: {shown}",
-            remedy=f"look at the logs of {hand.name}; when it is healthy, rollsafe recover puts it back",
+            remedy=f"look at the logs of {hand.name}; when it is healthy, recover puts it back",
         )
     return Wait(
         f"health unbroken for {plan.policy.healthy_for_s:g} s",

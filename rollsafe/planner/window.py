@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from math import ceil, floor
 from zoneinfo import ZoneInfo
 
 from rollsafe.model.cluster import WindowRules
@@ -72,19 +73,22 @@ def verdict(
         left = end - now
         if left < need:
             who = f"{', '.join(nodes)} take" if len(nodes) > 1 else "a node takes"
-            reason = f"{_when(what, left)} ({end.astimezone(UTC):%H:%M} UTC), {who} {_long(need)}"
+            reason = f"{_when(what, left)} ({end.astimezone(UTC):%H:%M} UTC), {who} {_long(ceil(need.total_seconds()))}"
             fewer = f", or with fewer nodes: --nodes {','.join(nodes[:-1])}" if len(nodes) > 1 else ""
             return Verdict("window", False, reason, remedy=f"begin in the next window{fewer}")
     return Verdict("window", True, "no window is set" if not ends else "a node fits before " + min(ends)[1])
 
 
 def _when(what: str, left: timedelta) -> str:
-    return f"{what} is in {_long(left)}" if left > timedelta() else f"{what} is past"
+    return f"{what} is in {_long(floor(left.total_seconds()))}" if left > timedelta() else f"{what} is past"
 
 
-def _long(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+def _long(seconds: int) -> str:
+    """To the second: of two times, one of which is too short for the other, the numbers must show it."""
+    minutes, rest = divmod(seconds, 60)
+    if seconds < 90:
+        return f"{seconds} s"
+    return f"{minutes} min" if not rest else f"{minutes} min {rest} s"
 
 
 def closes(rules: WindowRules, now: datetime) -> datetime | None:
@@ -100,8 +104,16 @@ def closes(rules: WindowRules, now: datetime) -> datetime | None:
 
 
 def opens(rules: WindowRules, now: datetime) -> datetime | None:
-    """When the next opening begins."""
-    return min((start for start, _ in _spans(rules, now) if start > now), default=None)
+    """When the next opening begins; one that begins in a blackout, and goes on after it, begins then."""
+    zone = ZoneInfo(rules.timezone)
+    begin = min((start for start, _ in _spans(rules, now) if start > now), default=None)
+    for _ in rules.blackouts:  # each is in the way once at most
+        blackout = None if begin is None else _blackout(rules, zone, begin)
+        if begin is None or blackout is None or begin < blackout[0]:
+            break
+        over = blackout[1]
+        begin = min((max(start, over) for start, stop in _spans(rules, over) if stop > over), default=None)
+    return begin
 
 
 def _spans(rules: WindowRules, now: datetime) -> list[tuple[datetime, datetime]]:

@@ -28,7 +28,7 @@ _VERDICTS = {
     "unknown": "A balancer or a node could not be read at the end. Look before doing anything.",
     "defect": "A defect of rollsafe, before its first write.",
     "": "This run has no end on record: its process was killed, or it still goes on. What it left is unknown: "
-    "rollsafe recover puts back what it took out.",
+    "the command recover puts back what it took out.",
 }
 _WISHED = {"recover": {"put back"}, "ready": {"put back"}, "drain": {"drained"}}  # of a node, beside RESTARTED
 _DONE = {  # of the commands that restart nothing
@@ -271,13 +271,19 @@ class Account:
     def said(self) -> list[str]:
         """The verdict, and what the run itself said at its end; of a run that is done, its own sentence is enough."""
         message = self.message
-        if message.split(" ", 1)[0] not in self.nodes:  # a node's name is written as it is
+        if self._is_word(message.split(" ", 1)[0].rstrip(",:;")):
             message = message[:1].upper() + message[1:]
         if self.outcome == "done":
             return [message or self.verdict]
         if self.refusals:
             return [self.verdict]
         return [self.verdict] + [message] * (message not in ("", self.verdict))
+
+    def _is_word(self, first: str) -> bool:
+        """Is it a word that may get a capital, and surely no name? Names are written as they are, also of nodes that
+        this run never began."""
+        known = {*self.nodes, self.cluster, *(one.get("node", "") for one in (*self.left_out, *self.others))}
+        return first.isalpha() and first not in known
 
     def well(self, node: NodeAccount) -> bool:
         """Did the node come to what was ordered?"""

@@ -9,6 +9,7 @@ turns it is the median of; 0: a preset); `outcome`, `exit_code`, `message`; `fil
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from rollsafe.model.plan import Forecast, PlannedWrite
@@ -105,7 +106,7 @@ def plan_lines(shown: PlanShown, paint: Paint) -> Iterator[str]:
     yield f"Expected {took(told.expected_s)}, at most {took(told.longest_s)} where every wait uses its limit up."
     yield f"  {_estimated(told)}"
     if shown.file:
-        yield f"Written to {shown.file}; to run exactly this: rollsafe run{shown.named} --plan {shown.file}"
+        yield f"Written to {shown.file}; to run exactly this: rollsafe run{shown.named} --plan {quote(shown.file)}"
 
 
 def _estimated(told: Forecast) -> str:

@@ -72,6 +72,7 @@ class StatusShown:
     claims: tuple[ClaimShown, ...]
     unread: tuple[str, ...]
     time: str
+    mend: str = ""  # the command to recover with
 
     @property
     def out(self) -> tuple[str, ...]:
@@ -94,10 +95,25 @@ class StatusShown:
             told.append(f"not in service: {'; '.join(self.out)}")
         if self.unread:
             told.append(f"not everything could be read: {'; '.join(self.unread)}")
+        if back := self._back():
+            told.append(f"where it is healthy, this puts it back: {'; '.join(back)}")
         if not told:
             services = " and ".join(service.name for service in self.cluster.services)
             return f"all {nodes} nodes of {self.cluster.name} are in service with {services}"
         return ". ".join(told)
+
+    def _back(self) -> list[str]:
+        """The commands for what people took out; with a claim there it is not known whose it is, and none is obeyed."""
+        drained = [
+            node.name
+            for node in self.cluster.live_nodes
+            for service in self.services[node.name]
+            for shown in service.members
+            if isinstance(shown.seat, SeatReading) and shown.seat.admin.out
+        ]
+        if self.claims:
+            return []
+        return [self.mend.replace(" recover", f" ready {name}", 1) for name in dict.fromkeys(drained)]
 
 
 def _out(node: Node, service: ServiceShown) -> list[str]:

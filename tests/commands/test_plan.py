@@ -1,6 +1,7 @@
 """`plan` says what `run` does, changes nothing, and a plan that no longer fits is refused."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -256,7 +257,8 @@ def test_each_difference_of_the_inventory_is_named_and_nothing_is_touched(looked
     result = looked.bed.rollsafe("run", "--plan", told)
     assert result.exit == 10, result.text
     assert words in result.finished["message"]
-    assert "rollsafe plan --out" in result.finished["message"]
+    assert "Make it anew: rollsafe plan " in result.finished["message"]
+    assert result.finished["message"].endswith(" --nodes jira3 --out told.json")
     assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
     assert set(looked.to_nodes) <= READ_ONLY
 
@@ -361,3 +363,45 @@ def made(run: Result) -> list[Write]:
     """Every write of a run, in the order of its intents."""
     events = [event for event in run.events if event["type"] == "write.intent"]
     return [(e["node"], e["service"], e["endpoint"], e.get("to") or e["data"]["to"]) for e in events]
+
+
+WRONG_MEMBERS = {
+    "swapped": (
+        {"jira1": {"members": {"web": "jira2"}}, "jira2": {"members": {"web": "jira1"}}},
+        "which is jira2's address, not jira1's",
+    ),
+    "one for two": ({"jira1": {"members": {"web": "jira2"}}}, "jira1 and jira2 come to the same member jira2"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_MEMBERS)
+def test_a_wrong_name_of_a_member_is_found_before_its_users_are_cut(looked: Looked, what: str) -> None:
+    nodes, told = WRONG_MEMBERS[what]
+    looked.bed.write_inventory(nodes=nodes)
+    for command, exit_code in {"plan": 10, "doctor": 10, "run --yes": 10, "status": 40}.items():
+        result = looked.bed.rollsafe(*command.split())
+        assert result.exit == exit_code, result.text
+        assert told in result.finished["message"]
+    assert [line for line in looked.to_balancers if not line.startswith("show ")] == []
+
+
+def test_doctor_of_one_node_knows_the_others_addresses(looked: Looked) -> None:
+    looked.bed.write_inventory(nodes=WRONG_MEMBERS["swapped"][0])
+    result = looked.bed.rollsafe("doctor", "--nodes", "jira1")
+    assert result.exit == 10
+    assert "which is jira2's address, not jira1's" in result.finished["message"]
+    assert "not jira2's" not in result.finished["message"]
+
+
+def test_who_drained_a_member_is_told_how_to_put_it_back(looked: Looked) -> None:
+    bed = looked.bed
+    bed.web.set_state("jira3", "drain")
+    for words, exit_code in {("plan",): 10, ("run", "--yes"): 10, ("status",): 30}.items():
+        result = bed.rollsafe(*words)
+        assert result.exit == exit_code, result.text
+        told = result.finished["message"]
+        command = shlex.split(told[told.index("rollsafe ready jira3") :].partition("`")[0].partition(";")[0])
+        assert command[:3] == ["rollsafe", "ready", "jira3"]
+        assert command[3:5] == ["-i", str(bed.inventory)], "it can be pasted"
+    assert bed.rollsafe(*command[1:]).exit == 0
+    assert bed.web.seats()["jira3"].admin == "ready"

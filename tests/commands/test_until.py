@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from rollsafe.cli.app import run_command_line
 from rollsafe.cli.asked import parse_until
 from rollsafe.errors import InvalidInput
+from tests.config.test_inventory import SMALL, write
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +42,13 @@ def test_a_time_of_day_is_the_next_one_on_the_wall(now: str, told: str, until: s
 def test_what_is_no_time_is_told(told: str) -> None:
     with pytest.raises(InvalidInput, match="write 05:00"):
         parse_until(told, datetime.fromisoformat("2026-11-20T22:00:00+00:00"))
+
+
+@pytest.mark.parametrize("told", ["", " "])
+@pytest.mark.parametrize("words", [("run", "--yes"), ("plan",)])
+def test_a_variable_that_is_not_set_makes_no_run_without_an_end(
+    words: tuple[str, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, SMALL)
+    assert run_command_line([*words, "-i", str(file), "--until", told]) == 2
+    assert "--until was given, and names no time" in capsys.readouterr().err

@@ -69,6 +69,12 @@ def test_validate_finds_an_unset_variable(
     assert "the environment variable SLACK_URL is not set" in capsys.readouterr().err
 
 
+def test_a_program_that_is_not_there_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, SMALL + "notify: command:no-such-program-here\n")
+    assert call("validate", "-i", str(file), "--resolve-secrets") == 2
+    assert capsys.readouterr().err.count("command:no-such-program-here") == 1
+
+
 @pytest.mark.parametrize("kind", ["inventory", "playbook"])
 def test_schema_prints_json(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("schema", kind) == 0
@@ -111,6 +117,15 @@ def test_init_asks_and_writes_what_validates(
     assert [probe.url for probe in cluster.probes][-1] == "https://wiki.example.com/status"
     assert cluster.balancers[1].endpoints[0].username == "admin"
     assert f"rollsafe validate -i {file}" in capsys.readouterr().out
+
+
+def test_the_commands_that_init_tells_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, "", "", "no, yes=10.0.0.2", *[""] * 9)
+    file = tmp_path / "from file.yml"
+    assert call("init", "-f", str(file)) == 0
+    assert f"rollsafe validate -i '{file}'" in capsys.readouterr().out
 
 
 def test_init_with_nothing_but_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

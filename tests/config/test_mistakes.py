@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollsafe.config.load import load_inventory
+from rollsafe.drivers.balancers import make_balancer
 from rollsafe.errors import InvalidInput
 from tests.config.test_inventory import SMALL, write
 
@@ -31,7 +32,7 @@ TRAPS = {
     ),
     "a list": ("- a\n", "1: the file holds a list, but a map of `key: value` is wanted"),
     "a text": ("hello\n", "1: the file holds text, but a map of `key: value` is wanted"),
-    "nothing": ("# only this\n", "1: the file is empty: `rollsafe init` writes a first one"),
+    "nothing": ("# only this\n", "1: the file is empty: `rollsafe init` writes a first inventory"),
     "two documents": (SMALL + "---\na: 1\n", "12: a second document begins here (`---`): one file holds one document"),
     "deep nesting": ("a: " + "[" * 10_000, "1: is nested more than 30 levels deep: no inventory needs that"),
     "deep indentation": (
@@ -40,9 +41,13 @@ TRAPS = {
     ),
     "too many values": ("a:\n" + "- 1\n" * 30_000, "20000: more than 20000 values: no inventory needs that many"),
     "a cycle": ("a: &a [*a]\n", "1: anchors unfold into more than 20000 values, or into themselves: no inventory needs that"),
-    "a Python object": ("a: !!python/object:os.system {}\n", "1: a: the tag !!python/object:os.system is not known here: write the plain value"),
+    "a Python object": ("a: !!python/object:os.system {}\n", "1: a: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
     "a control character": ("a: \x00\n", "1: holds a control character (#x00): remove it"),
-    "an unknown alias": ("a: *b\n", "1: found undefined alias 'b'"),
+    "an unknown alias": ("a: *b\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
+    "an alias that is a secret": ("a: {token: *hunter2}\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
+    "a tag that is a secret": ("a:\n  token: !hunter2\n", "2: a.token: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
+    "a handle that is a secret": ("a:\n  token: !hunter2!x y\n", "2: is not YAML: found undefined tag handle '…'"),
+    "null": ("null\n", "1: the file is empty: `rollsafe init` writes a first inventory"),
 }  # fmt: skip
 
 
@@ -50,6 +55,7 @@ TRAPS = {
 def test_a_trap_of_yaml_is_one_clear_error(tmp_path: Path, trap: str) -> None:
     text, sentence = TRAPS[trap]
     assert problems_of(tmp_path, text) == [sentence]
+    assert "hunter2" not in sentence
 
 
 def test_an_anchor_bomb_is_refused_at_once(tmp_path: Path) -> None:
@@ -113,6 +119,10 @@ ONE_MISTAKE = {
     "odd duration": ("product: jira", "product: jira\npolicy: {soak: 5 min}", '3: policy.soak: "5 min" is no duration: write'),
     "empty value": ("product: jira", "product: jira\npolicy: {soak: }", "3: policy.soak: has no value: give one, or remove the line"),
     "missing host": ("jira2: 10.0.0.12", "jira2: {ssh: {port: 22}}", "5: nodes.jira2.host: is missing: name or IP address of the machine"),
+    "IP address with a port": ("10.0.0.12", '"127.77.1.12:2222"', '5: nodes.jira2.host: "127.77.1.12:2222" is no host: write a name or an IP address, without a scheme, port'),
+    "claim_dir that is relative": ("product: jira", "product: jira\nclaim_dir: var/tmp", "3: claim_dir: must be a path that begins with /"),
+    "context_path that is relative": ("product: jira", "product: jira\ncontext_path: jira", "3: context_path: must be a path that begins with /, without a blank, ? or #"),
+    "health that is relative": ("pool: jira", "pool: jira, health: {path: status}", "11: services.web.health.path: must be a path that begins with /"),
     "host with a port": ("10.0.0.12", "10.0.0.12:80/x", '5: nodes.jira2.host: "10.0.0.12:80/x" is no host'),
 
     "no such balancer": ("{balancer: lb, pool: jira}", "{balancer: lbb, pool: jira}", '11: services.web.balancer: "lbb" is not among the balancers (lb); did you mean "lb"?'),
@@ -124,6 +134,9 @@ ONE_MISTAKE = {
     "host with a long part": ("tcp://10.0.0.5:9999", f"tcp://{'x' * 64}.example.com:9999", "holds no host that can be"),
     "node with an empty part": ("10.0.0.12", "jira2..example.com", '5: nodes.jira2.host: "jira2..example.com" is no host'),
     "probe with an empty part": ("pool: jira", "pool: jira, probe: {url: 'https://jira..example.com/'}", '11: services.web.probe.url: "https://jira..example.com/" is no address'),
+    "port 0": ("tcp://10.0.0.5:9999", "tcp://10.0.0.5:0", '"tcp://10.0.0.5:0" has no port for haproxy'),
+    "manager with a query": ('driver: haproxy, endpoints: ["tcp://10.0.0.5:9999"]', 'driver: apache, endpoints: ["http://10.0.0.5/balancer-manager?key=hunter2"]', '8: balancers.lb.endpoints[0]: "http://10.0.0.5/balancer-manager?…" goes on after a ? or #, where an address ends, for apache: write https://host/balancer-manager'),
+    "socket with a query": ("tcp://10.0.0.5:9999", "unix:///run/a.sock?x=1", '"unix:///run/a.sock?…" goes on after a ? or #'),
     "twin endpoints": ('"tcp://10.0.0.5:9999"', '"tcp://10.0.0.5:9999", "tcp://10.0.0.5:9999"', "8: balancers.lb.endpoints[1]: tcp://10.0.0.5:9999 is here twice"),
     "twin hosts": ("10.0.0.12", "10.0.0.11", "5: nodes.jira2.host: 10.0.0.11:5501 is \"jira1\"'s scim too"),
     "one pool, two services": ("pool: jira", "pool: scim", '11: services.web.pool: the pool "scim" of lb is the service "scim"\'s too'),
@@ -131,6 +144,7 @@ ONE_MISTAKE = {
     "min_ready too high": ("pool: jira", "pool: jira, min_ready: 3", "11: services.web.min_ready: 3 asks for 3 members while one is out, but there are 2 others"),
     "scim without tenants": (", tenants: [{id: zbs1}]", "", "10: services.scim.tenants: is missing, and so is health: list the SCIM directories"),
     "unknown service of a node": ("jira2: 10.0.0.12", "jira2: {host: 10.0.0.12, ports: {wbe: 1}}", '5: nodes.jira2.ports.wbe: is no service here (scim or web); did you mean "web"?'),
+    "one member for two nodes": ("10.0.0.11\n  jira2: 10.0.0.12", "{host: 10.0.0.11, members: {web: a}}\n  jira2: {host: 10.0.0.12, members: {web: a}}", '5: nodes.jira2.members.web: "a" is "jira1"\'s member of web too: each node has its own'),
     "unit and command": ("product: jira", "product: jira\nrestart: {unit: a, command: b, identity: c}", "3: restart.command: unit says it too: keep one of them"),
     "command without proof": ("product: jira", "product: jira\nrestart: {command: b}", '3: restart.command: needs "identity"'),
     "unknown time zone": ("product: jira", "product: jira\nwindow: {timezone: Europe/Olso}", 'did you mean "Europe/Oslo"?'),
@@ -212,7 +226,11 @@ def test_the_problems_of_every_file_come_at_once(tmp_path: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("  jira2: 10.0.0.12\n  jira3: 10.0.0.13\n", "", "one node alone can't stay reachable"),
-        ("pool: jira", "pool: jira, min_ready: 0", "permits that nobody serves"),
+        (
+            "pool: jira",
+            "pool: jira, min_ready: 0",
+            "0 is taken as 1: nobody makes an outage unless run is given --accept-outage",
+        ),
         ("tenants: [{id: zbs1}]", "tenants: [{id: zbs1, token: hunter2}]", "is a literal secret"),
         ("pool: jira", "pool: jira, probe: {url: 'http://j/', token: env:T}", "sends the token unencrypted"),
         (
@@ -247,4 +265,36 @@ def test_an_unknown_balancer_is_told_beside_other_mistakes_of_its_service(tmp_pa
     assert told == [
         '10: services.scim.drian: is not known here; did you mean "drain"?',
         '10: services.scim.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?',
+    ]
+
+
+ADDRESSES = [
+    f"{head}{host}{port}{path}"
+    for head in ("tcp://", "unix://", "ssh://", "http://", "https://", "ftp://", "")
+    for host in ("", "lb", "me@lb", "[::1]", "lb..x")
+    for port in ("", ":0", ":1", ":x", ":99999")
+    for path in ("", "/", "/a", "/a?b", "/a#b", "?b", "/a\nb")
+]
+
+
+@pytest.mark.parametrize("driver", ["haproxy", "apache"])
+def test_no_address_is_valid_that_its_driver_refuses_later(tmp_path: Path, driver: str) -> None:
+    for address in ADDRESSES:
+        text = SMALL.replace("driver: haproxy", f"driver: {driver}").replace('"tcp://10.0.0.5:9999"', repr(address))
+        try:
+            cluster = load_inventory([write(tmp_path, text)]).cluster
+        except InvalidInput:
+            continue
+        for balancer in cluster.balancers:
+            make_balancer(balancer, balancer.endpoints[0], lambda _: pytest.fail("nothing is connected to"))
+
+
+@pytest.mark.parametrize("name", ["5", "1.5", "yes"])
+def test_a_name_in_a_list_that_is_no_text_is_told_to_be_quoted(tmp_path: Path, name: str) -> None:
+    text = SMALL.replace(
+        "  jira1: 10.0.0.11\n  jira2: 10.0.0.12\n  jira3: 10.0.0.13\n", f"  - {{name: {name}, host: a}}\n"
+    )
+    told = problems_of(tmp_path, text)
+    assert told == [
+        '4: nodes[0]: has a name that is no text to YAML, but a number or a boolean: write it in quotes: name: "…"'
     ]

@@ -101,3 +101,18 @@ def test_an_unknown_playbook_names_those_there_are(tmp_path: Path) -> None:
 def test_the_schema_knows_the_steps() -> None:
     steps = json_schema("playbook")["properties"]["each_node"]["items"]["anyOf"][0]["enum"]
     assert tuple(steps) == ORDER
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("/none/such.yml", "there is no such file; playbooks that ship with rollsafe: rolling-restart"),
+        ("~nosuchuser/x.yml", "begins with ~ of a user that is not known here"),
+    ],
+)
+def test_a_playbook_that_is_not_there_is_told_without_advice_for_an_inventory(
+    tmp_path: Path, named: str, told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told) as caught:
+        load_playbook(named, tmp_path)
+    assert "init" not in str(caught.value)

@@ -72,3 +72,7 @@ def test_lists_of_named_maps_are_valid(example: dict[str, Any]) -> None:
 def test_mistakes_are_not_valid(example: dict[str, Any], wrong: dict[str, Any]) -> None:
     schema = json_schema("inventory")
     assert not holds(schema, {**example, **wrong}, schema)
+
+
+def test_an_editor_completes_the_products() -> None:
+    assert json_schema("inventory")["properties"]["product"]["enum"] == ["jira", "confluence", "bitbucket", "other"]

@@ -103,7 +103,7 @@ def test_a_command_that_hangs_is_ended_with_all_its_children(tmp_path: Path, mon
     [
         ("env:SURELY_NOT_SET", "SURELY_NOT_SET is not set"),
         ("file:none", "there is no such file"),
-        ("command:/none/such", "can't be started"),
+        ("command:/none/such", "there is no such program"),
         ("command:false", "ended with 1"),
     ],
 )

@@ -82,12 +82,23 @@ def test_a_command_that_does_not_exist_is_told_with_the_near_one() -> None:
     assert json.loads(shown.stdout.splitlines()[-1])["outcome"] == "invalid"
 
 
-@pytest.mark.parametrize("words", [["run", "--no-such"], ["run", "-o", "yaml"], ["runs", "too", "many"]])
+@pytest.mark.parametrize(
+    "words", [["run", "--no-such"], ["run", "-o", "yaml"], ["runs", "too", "many"], ["run", "--yes", "--until"]]
+)
 def test_wrong_usage_is_2_and_says_where_help_is(words: list[str]) -> None:
+    """Also where an option has no value: a CI variable that is not set and not quoted is no word at all."""
     shown = rollsafe(*words)
     assert shown.returncode == 2
     assert f"rollsafe {words[0]} --help" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+def test_an_option_is_blamed_by_its_own_name() -> None:
+    for words in (["recover", "--yes", "--forget", ""], ["recover", "--yes", "--forget", "a,a"]):
+        shown = rollsafe(*words)
+        assert shown.returncode == 2
+        assert shown.stderr.startswith("--forget ")
+        assert "--nodes" not in shown.stderr
 
 
 SLOW_SECRET = """cluster: c

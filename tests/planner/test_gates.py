@@ -8,6 +8,7 @@ from rollsafe.model.cluster import MinReady, WindowRules
 from rollsafe.model.plan import NodeEstimate
 from rollsafe.model.reading import Check
 from rollsafe.planner import gates
+from rollsafe.planner.commands import completed
 from rollsafe.planner.decisions import BeginNode, HaltRun, RestartNode, Wait
 from rollsafe.planner.readings import Budget, ClaimView, Level, Ours
 from tests.planner.scene import DRAIN, MAINT, Look, Story, decide, make_plan, scene
@@ -153,6 +154,39 @@ def test_a_refusal_counts_and_names_who_lacks_why():
     told = "scim on tcp://lb2:1, pool scim-pool: without a 1 of 2 others serve, 2 must (min_ready all-others)"
     assert [v.reason for v in no] == [f"{told}: b is in drain"]
     assert no[0].remedy
+
+
+REMEDIES = {
+    "by a person": (
+        make_plan(),
+        lambda look: look.set("b", "scim", admin=DRAIN),
+        "bring the others back (`rollsafe ready b` does it for b), or lower min_ready of this service",
+    ),
+    "by itself": (
+        make_plan(),
+        lambda look: look.set("b", "scim", check=Check.DOWN),
+        "bring the others back, or lower min_ready of this service",
+    ),
+    "where no fewer are enough": (
+        make_plan("ab", min_ready=MinReady(count=0)),
+        lambda look: look.set("b", "scim", check=Check.DOWN),
+        "bring the others back; one at least must serve, whatever min_ready says, unless run is given --accept-outage",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", REMEDIES)
+def test_a_refusal_names_what_would_change_it(row):
+    plan, change, remedy = REMEDIES[row]
+    look, _ = scene(plan=plan)
+    change(look)
+    assert {v.remedy for v in gates.refusals(gates.min_ready(look.plan, look.now(), "a"))} == {remedy}
+
+
+def test_a_proposed_command_is_completed_with_the_inventory():
+    told = completed("bring b back (`rollsafe ready b`), or `drain` it", "rollsafe recover -i 'ba se.yml' --yes")
+    assert told == "bring b back (`rollsafe ready b -i 'ba se.yml' --yes`), or `drain` it"
+    assert completed("`rollsafe ready b`", "rollsafe recover") == "`rollsafe ready b`"
 
 
 def test_an_endpoint_that_does_not_answer_is_told_once_and_not_as_nodes_that_are_missing():

@@ -1,11 +1,13 @@
 """Which seat of a pool is which node's."""
 
+from dataclasses import replace
+
 import pytest
 
-from rollsafe.model.cluster import DrainRule, Idle, MinReady, Node, Service
+from rollsafe.model.cluster import Cluster, DrainRule, Idle, MinReady, Node, Policy, Service
 from rollsafe.model.reading import AdminState, Check, PoolReading, SeatReading
 from rollsafe.model.settings import RestartSettings, SshSettings
-from rollsafe.planner.matching import match
+from rollsafe.planner.matching import match, match_all
 
 
 def node(**members: str) -> Node:
@@ -74,3 +76,66 @@ def test_none_and_several_are_told_apart():
     assert none.startswith("no member fits web of n1 (looked for n1 or 10.0.0.1:8080)")
     assert several.startswith("several members fit web of n1")
     assert "its members: a (10.0.0.1:8080), b (10.0.0.1:8080)" in several
+
+
+def problems(members: dict[str, str], *seats: str | tuple[str, str], excluded: str = "") -> list[str]:
+    """What is wrong with the members of n1, n2 and n3 at 10.0.0.1 to 10.0.0.3, where the nodes tell these."""
+    nodes = [
+        Node(
+            name,
+            f"10.0.0.{number}",
+            {"web": 8080},
+            SshSettings(name),
+            RestartSettings("x"),
+            60,
+            {"web": members[name]} if name in members else {},
+            excluded="disk swap" if name == excluded else None,
+        )
+        for number, name in enumerate(("n1", "n2", "n3"), 1)
+    ]
+    cluster = Cluster("c", "jira", tuple(nodes), (service(),), (), (), (), Policy())
+    return [problem for _, _, problem in match_all(cluster, service(), "lb", "tcp://lb:1", pool(*seats))]
+
+
+ALL = [(f"n{number}", f"10.0.0.{number}:8080") for number in (1, 2, 3)]
+
+
+def test_a_member_with_another_nodes_address_is_never_a_nodes_own():
+    swapped = problems({"n1": "n2", "n2": "n1"}, *ALL)
+    assert swapped[0].startswith(
+        "member n2 of pool pool on tcp://lb:1 is 10.0.0.2:8080, which is n2's address, not n1's. "
+        "Look at nodes.n1.members.web"
+    )
+    assert swapped[1].startswith("member n1 of pool pool on tcp://lb:1 is 10.0.0.1:8080, which is n1's address, not n2")
+    assert swapped[2] == ""
+    excluded = problems({"n1": "n2"}, *ALL, excluded="n2")
+    assert "which is n2's address, not n1's" in excluded[0]
+
+
+@pytest.mark.parametrize(
+    "seats",
+    [
+        ("n1", "n2", "n3"),
+        [("n1", "one.example.com:8080"), ("n2", "two.example.com:8080"), ("n3", "10.0.0.3:8080")],
+        [("n1", "192.168.0.2:8080"), ("n2", "192.168.0.1:8080"), ("n3", "192.168.0.3:8080")],
+        [("n1", "10.0.0.2:9090"), ("n2", "10.0.0.1:9090"), ("n3", "10.0.0.3:9090")],
+    ],
+)
+def test_what_can_not_be_compared_is_believed(seats):
+    assert problems({"n1": "n2", "n2": "n1"}, *seats) == ["", "", ""]
+
+
+def test_two_nodes_never_have_one_member():
+    told = problems({"n1": "n2"}, "n1", "n2", "n3")
+    assert told[0] == told[1] != ""
+    assert told[0].startswith("n1 and n2 come to the same member n2 of pool pool on tcp://lb:1: each node has its own")
+    assert told[2] == ""
+
+
+def test_an_ipv6_address_is_compared_without_its_brackets():
+    lone = replace(node(), host="fd00::1", ports={"web": 8080})
+    cluster = Cluster("c", "jira", (lone, replace(lone, name="n2", host="fd00::2")), (service(),), (), (), (), Policy())
+    seats = pool(("n1", "[fd00::2]:8080"), ("n2", "[fd00::2]:8080"))
+    told = [problem for _, _, problem in match_all(cluster, service(), "lb", "tcp://lb:1", seats)]
+    assert "which is n2's address, not n1's" in told[0]
+    assert told[1] == ""

@@ -211,7 +211,7 @@ def test_a_node_that_does_not_start_is_left_out_at_its_own_limit(seconds, expect
     assert isinstance(decision, expected)
     if isinstance(decision, HaltRun):
         assert decision.reason == "a did not become healthy in 200 s: scim STARTING, web STARTING"
-        assert "rollsafe recover" in decision.remedy
+        assert "recover puts it back" in decision.remedy
         story.halt(decision.reason)
         assert decide(look, story) == FinishNode("a", "left out")
 

@@ -192,6 +192,45 @@ def test_until_is_an_end_of_its_own_and_the_earliest_end_counts():
     assert (said.allowed, said.reason.split(" is in ")[0]) == (False, "--until")
 
 
+SHUT = {
+    # the blackouts, and when it opens after Saturday 2026-11-21 12:00
+    "the Saturday is in a blackout": (("2026-11-23/2026-11-30",), "Sat 2026-12-05 02:00"),
+    "two blackouts, one after the other": (("2026-12-01/2026-12-07", "2026-11-23/2026-11-30"), "Sat 2026-12-12 02:00"),
+    "a blackout of a month": (("2026-11-23/2026-12-31",), "Sat 2027-01-02 02:00"),
+    "a blackout that ends before it": (("2026-11-23/2026-11-27",), "Sat 2026-11-28 02:00"),
+    "a blackout after it": (("2026-11-29/2026-11-30",), "Sat 2026-11-28 02:00"),
+}
+
+
+@pytest.mark.parametrize("row", SHUT)
+def test_it_never_opens_in_a_blackout(row):
+    blackouts, opening = SHUT[row]
+    rules = WindowRules("UTC", ("Sat 02:00-05:00",), blackouts)
+    said = verdict(rules, None, datetime(2026, 11, 21, 12, 0, tzinfo=UTC), MINUTE)
+    assert said.reason == f"the window is closed; it opens {opening} UTC (02:00 UTC)"
+
+
+def test_an_opening_that_goes_on_after_a_blackout_opens_then():
+    rules = WindowRules("UTC", ("Sat 22:00-06:00",), ("2026-11-28/2026-11-28",))
+    assert opens(rules, datetime(2026, 11, 22, 12, 0, tzinfo=UTC)) == datetime(2026, 11, 29, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("left_s", "need_s", "words"),
+    [
+        (240.0, 267.0, "is in 4 min (01:04 UTC), a node takes 4 min 27 s"),
+        (89.6, 89.9, "is in 89 s (01:01 UTC), a node takes 1 min 30 s"),
+        (266.2, 266.8, "is in 4 min 26 s (01:04 UTC), a node takes 4 min 27 s"),
+    ],
+)
+def test_the_numbers_of_a_refusal_explain_it(left_s, need_s, words):
+    now = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
+    until = (now + timedelta(seconds=left_s)).isoformat()
+    said = verdict(None, until, now, timedelta(seconds=need_s))
+    assert not said.allowed
+    assert words in said.reason
+
+
 def test_openings_that_adjoin_are_one():
     rules = WindowRules("UTC", ("Sat 22:00-24:00", "Sun 00:00-02:00", "Sun 01:00-03:00"))
     late = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)

@@ -136,7 +136,7 @@ def test_a_node_that_a_recovery_put_back_went_well() -> None:
     with pytest.raises(Crash):
         engine("run", dies, sim.world(dies), "window")
     killed = account_of(list(dies.records))
-    assert "rollsafe recover" in killed.verdict
+    assert "recover puts back what it took out" in killed.verdict
     assert "<failure" in junit(killed)
     engine("recover", saves, sim.world(saves), "rescue")
     account = account_of(list(saves.records))

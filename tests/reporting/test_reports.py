@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from rollsafe.model.record import Record
+from rollsafe.reporting.account import Account
 from rollsafe.reporting.fold import account_of
 from rollsafe.reporting.html import html
 from rollsafe.reporting.junit import junit
@@ -354,3 +355,17 @@ def test_records_that_make_no_sense_still_give_a_report():
 
 def test_the_template_travels_in_the_package():
     assert Path(html.__code__.co_filename).parent.joinpath("templates", "report.html.j2").is_file()
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("n1 is out of service", "n1 is out of service"),
+        ("alpha, beta are out of service", "alpha, beta are out of service"),
+        ("jira-prod is claimed", "jira-prod is claimed"),
+        ("stopped with 1 of 2 nodes restarted", "Stopped with 1 of 2 nodes restarted"),
+    ],
+)
+def test_a_name_never_gets_a_capital(message: str, shown: str) -> None:
+    account = Account("r1", outcome="node-out", message=message, left_out=[{"node": "alpha"}, {"node": "n1"}])
+    assert account.said[-1] == shown

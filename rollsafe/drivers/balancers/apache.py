@@ -21,6 +21,7 @@ from rollsafe.drivers.balancers.deadline import Deadline, Dial, SocketLike
 from rollsafe.drivers.http import Answer, ask_bounded, make_client, never_sent
 from rollsafe.errors import BalancerError, Effect, InvalidInput, NoSuchPool
 from rollsafe.model.reading import AdminState, Found, PoolReading
+from rollsafe.model.secret import hide
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
 from rollsafe.ports import Balancer
 
@@ -111,7 +112,7 @@ class ApacheBalancer:
         page = parse_page(answer.text)
         if page is None:
             raise BalancerError(
-                f"{self._url} answers, but not with a balancer-manager page (it begins {answer.text[:80]!r}). "
+                f"{self._url} answers, but not with a balancer-manager page (it begins {hide(answer.text)[:80]!r}). "
                 "Is the address right, and does `ProxyPass /balancer-manager !` come before the other ProxyPass lines?"
             )
         self._page = page
@@ -156,7 +157,7 @@ class ApacheBalancer:
         return f"{parts.scheme}://{host}{parts.path}"
 
     def _failure(self, error: httpx.HTTPError) -> BalancerError:
-        text = str(error) or type(error).__name__
+        text = hide(str(error)) or type(error).__name__
         if never_sent(error):
             fix = "Is httpd running, and is this its address?"
             if "CERTIFICATE_VERIFY_FAILED" in text:
@@ -176,7 +177,7 @@ class ApacheBalancer:
         if status in TITLES:
             raise BalancerError(f"{self._url} answers {status}: {TITLES[status]}.", effect=Effect.NONE)
         if 300 <= status < 400:
-            where = answer.headers.get("location", "nowhere")
+            where = hide(answer.headers.get("location", "nowhere").partition("?")[0])[:200]  # it may quote our login
             text = f"{self._url} answers {status} and points to {where}: use that address."
             raise BalancerError(text, effect=Effect.NONE)
         effect = Effect.UNKNOWN if status >= 500 else Effect.NONE
