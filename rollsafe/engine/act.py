@@ -189,12 +189,20 @@ class Actor:
             except BalancerError as error:
                 problem = str(error)
                 if error.effect is Effect.NONE:
-                    return _Sent(problem, Effect.NONE)
+                    return _Sent("" if self._reads(balancer, write) else problem, Effect.NONE)
             late = self._clock.at_s() >= proof.until_s
             seen = self._see(balancer, write)
             return _Sent((problem or seen) if seen else "", late=late, unheard=bool(problem))
 
         return send_and_see
+
+    def _reads(self, balancer: Balancer, write: MemberWrite) -> bool:
+        """Does the member read as it should all the same? A balancer's old process refuses what its new one shows."""
+        try:
+            seats = balancer.read(write.member.pool).seats
+        except BalancerError:
+            return False
+        return any(seat.seat == write.member.seat and seat.admin is write.to.admin for seat in seats)
 
     def _see(self, balancer: Balancer, write: MemberWrite) -> str:
         """Read until the member shows the new state; empty when it does, else what it shows instead."""

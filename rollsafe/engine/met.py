@@ -42,7 +42,8 @@ def asked(session: "Session", command: str) -> takeover.Asked:
 def refuse_if_alive(session: "Session", copies: takeover.Copies, run_id: str, command: str) -> None:
     """Raises Refused for a run whose beat goes on, and AskedToStop."""
     if takeover.lives(session.world, session.clock, run_id, asked(session, command)):
-        told = takeover.describe(copies.highest(run_id), alive=True)
+        now = takeover.read_copies(session.world, tries=1)  # it may have been taken over while it was watched
+        told = takeover.describe((now if now.of(run_id) else copies).highest(run_id), alive=True)
         raise Refused(f"{told}. To take it over all the same: {in_place_of_recover(session.mend, command)} --take-over")
 
 

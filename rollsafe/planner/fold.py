@@ -234,7 +234,7 @@ def _write_failed(node: NodeState, record: Record) -> NodeState:
     member = member_of(record.data)
     before = node.failures.get(member)
     failures = Failures((before.count if before else 0) + 1, record.at_s, record.message)
-    whys = {**node.not_made_good, member: record.message}
+    whys = {**node.not_made_good, member: (record.message, record.at_s)}
     node = replace(node, failures={**node.failures, member: failures}, not_made_good=whys)
     if record.data.get("effect") == "none":
         node = replace(node, in_doubt={m: s for m, s in node.in_doubt.items() if m != member})

@@ -58,15 +58,18 @@ def _between_nodes(plan: Plan, state: RunState, now: Readings) -> Decision:
         return Finished()
     for planned in plan.nodes:
         if planned.name not in state.nodes:
-            return _failed_before(state) or _begin(plan, state, now, planned.name)
+            return _failed_before(state, now) or _begin(plan, state, now, planned.name)
     return Finished() if state.mode in ("drain", "restart") else _last_look(plan, state, now)
 
 
-def _failed_before(state: RunState) -> HaltRun | None:
+def _failed_before(state: RunState, now: Readings) -> HaltRun | None:
     """Did a write to a node before fail, and none to that member come through since? What failed there (a right that is
-    gone, a balancer that refuses) would fail for the next node as well, with that one drained."""
+    gone, a balancer that refuses) would fail for the next node as well, with that one drained. But the old process of a
+    balancer that is reloaded refuses everything, and is gone soon."""
     for node in state.nodes.values():
-        for member, why in node.not_made_good.items():
+        for member, (why, at_s) in node.not_made_good.items():
+            if now.watch.reloaded_at.get(member.pool_key, at_s) > at_s:
+                continue
             return HaltRun(
                 f"{member} could not be written to: {why}",
                 remedy="see to it that the balancer takes writes before the next run",

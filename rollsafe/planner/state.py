@@ -59,7 +59,8 @@ class NodeState:
     last_seen: Mapping[Member, AdminState] = field(default_factory=dict)  # the last state of ours that was seen
     in_doubt: Mapping[Member, AdminState] = field(default_factory=dict)  # an intent without an outcome
     failures: Mapping[Member, Failures] = field(default_factory=dict)
-    not_made_good: Mapping[Member, str] = field(default_factory=dict)  # members whose last write failed, and why
+    # members whose last write failed: why, and when
+    not_made_good: Mapping[Member, tuple[str, float]] = field(default_factory=dict)
     drains: Mapping[str, DrainState] = field(default_factory=dict)
     counts_as_stopped: bool = False  # met by a takeover: nobody knows
     restart: Restart = Restart.NONE

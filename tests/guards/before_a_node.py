@@ -198,7 +198,7 @@ BEFORE_A_NODE = (
         "a second node drained on one endpoint, and refused on the other",
         "I2",
         P + "next_step.py",
-        "            return _failed_before(state) or _begin(",
+        "            return _failed_before(state, now) or _begin(",
         "            return _begin(",
         f"{T}test_order.py::test_between_nodes[never another while a balancer takes no writes]",
     ),

@@ -14,7 +14,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.preflight import Selection, plan_of, survey
 from rollsafe.engine.runclock import RunClock
-from rollsafe.errors import JournalError, Refused
+from rollsafe.errors import BalancerError, Effect, JournalError, Refused
 from rollsafe.model.claim import Who
 from rollsafe.model.plan import Plan, PlannedStep
 from rollsafe.model.reading import AdminState, Found, IdentityReading
@@ -142,6 +142,23 @@ def test_a_write_is_done_only_when_the_new_state_is_seen(scene: Scene) -> None:
     scene.actor(replace(scene.world, balancers=deaf)).write(scene.drain())
     assert scene.told("write.done") == []
     assert "it shows ready" in scene.told("write.failed")[0].message
+
+
+def test_what_an_old_process_refuses_and_the_new_one_shows_is_done(scene: Scene) -> None:
+    class Reloaded:
+        """A balancer whose old process answers the write, and whose new one the question."""
+
+        def __init__(self, real: Any) -> None:
+            self.real, self.read = real, real.read
+
+        def write(self, pool: str, seat: str, to: Found, *, within_s: float) -> None:
+            self.real.write(pool, seat, to, within_s=within_s)
+            raise BalancerError("Proxy is disabled.", effect=Effect.NONE)
+
+    reloaded = {key: Reloaded(real) for key, real in scene.world.balancers.items()}
+    scene.actor(replace(scene.world, balancers=reloaded)).write(scene.drain())
+    assert scene.told("write.failed") == []
+    assert len(scene.told("write.done")) == 1
 
 
 def test_taking_a_node_out_needs_our_claim_on_every_node(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from rollsafe.model.reading import Check
 from rollsafe.planner.decisions import BeginNode, Finished, FinishNode, FinishStep, HaltRun, StartStep, Wait
 from rollsafe.planner.next_step import next_step
 from rollsafe.planner.readings import Budget, ClaimView, Level, Order, Ours, Watch
-from tests.planner.scene import DRAIN, READY, Look, Story, decide, make_plan, scene
+from tests.planner.scene import DRAIN, READY, Look, Story, decide, look_again, make_plan, scene
 
 TAKEN = HaltRun("the claim was taken over: b: bob's", lost=True)
 ASKED, NOW = HaltRun("asked to stop after the node in hand"), HaltRun("asked to stop now")
@@ -40,6 +40,14 @@ def refused_while_it_was_down(look: Look, story: Story) -> None:
     story.add("node.finished", "c", outcome="restarted")
 
 
+def refused_by_a_process_that_is_gone(look: Look, story: Story) -> None:
+    refused_while_it_was_down(look, story)
+    look.process[look.member("c", "scim").pool_key] = "7"
+    look_again(look, story)
+    look.process[look.member("c", "scim").pool_key] = "99"
+    look_again(look, story)
+
+
 def refused_and_then_written(look: Look, story: Story) -> None:
     story.begin("c")
     story.failed(look.member("c", "scim"), DRAIN)
@@ -63,6 +71,10 @@ BETWEEN_NODES = {
     "never another while a balancer takes no writes": (
         refused_while_it_was_down,
         lambda decision: isinstance(decision, HaltRun) and "scim of c" in decision.reason,
+    ),
+    "what the old process of a reloaded balancer refused is no failure of the new one": (
+        refused_by_a_process_that_is_gone,
+        begins("a"),
     ),
     "a write that came through at the second try is no failure": (refused_and_then_written, begins("a")),
     "never another once it was asked to stop": (lambda look, story: setattr(look, "order", Order.FINISH), ASKED),
