@@ -308,8 +308,10 @@ class Actor:
     def give_up(self, decision: GiveUpRestart) -> None:
         """Fence the restart off. Where that can't be done the node may still stop: it must stay out.
 
-        A command that still runs holds the node's lock: it is ended first."""
-        problem = self._ended(decision.node) or self._keeper.fence(decision.node)
+        A command that still runs holds the node's lock: it is ended first. But where systemd has it in hand, its end
+        would stop nothing, and free the lock that keeps `recover` away until that job is over."""
+        node = decision.node
+        problem = "systemd would go on" if decision.job else self._ended(node) or self._keeper.fence(node)
         message = decision.reason if not problem else f"{decision.reason}; it could not be fenced off: {problem}"
         self._log.write(
             "restart.failed",

@@ -25,6 +25,7 @@ from rollsafe.planner.state import Restart
 from rollsafe.ports import World
 
 Fits = Callable[[Plan, Readings], None]
+JOB_LOOK_EVERY_S = 2.0
 STALE_S = 2.0  # of readings, as before a stop
 
 
@@ -177,11 +178,31 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     text = f"the claim of run {runs[0]} was taken over from {before.who}"
     session.log.write("claim.made", text, data=words)
     plan = recovery_plan(session, taken.keeper.record, wait_s)
+    if _restart_goes_on(session, taken.keeper.record.node_in_hand, wait_s):
+        taken.keeper.release("left while systemd is at the restart")
+        return met.dead(session, taken.keeper.record, "systemd is still at its restart, which may stop it any time")
     blocked = {**taken.blocked, **dict.fromkeys(unmatched.strange_nodes(session.world, plan), "")}
     ending = unmatched.tell(session, taken.record, plan, roll(session, plan, taken.keeper, blocked=blocked))
     left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
     more = f" There is another claim: {session.mend} --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)
+
+
+def _restart_goes_on(session: Session, node: str | None, wait_s: float) -> bool:
+    """Does systemd still have a job for the node that the dead run had in hand? It answers as ever until it is stopped,
+    so that its health says nothing: waited for."""
+    if node is None or node not in session.world.restarters or node in session.forget:
+        return False
+    ends_s = session.clock.at_s() + wait_s
+    while (told := _identity(session.world, node)) is not None and told.job:
+        left_s = ends_s - session.clock.at_s()
+        if left_s <= 0 or session.orders.order:
+            return True
+        goal = f"the end of systemd's job on {node}"
+        words = {"step": "restart", "for": goal, "reading": {"job": True}, "left_s": round(left_s, 1)}
+        session.log.write("step.waiting", f"waiting for {goal}, {left_s:.0f} s left", node=node, data=words)
+        session.clock.sleep(JOB_LOOK_EVERY_S)
+    return False
 
 
 def _watched(

@@ -76,6 +76,7 @@ class GiveUpRestart:
 
     node: str
     reason: str
+    job: bool = False  # systemd has it in hand: no fence stops that, so that the node must stay out
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,8 @@ def _judge_member(
         left_out.append(_entry(member, seat.admin.value, mend))
     elif node.stopped and seat.admin is AdminState.READY and not _well(state, node, member, seat, now):
         left_out.append(_entry(member, f"ready, but {seat.check.value} ({_own(node, member, now)})", mend))
+    elif node.stopped and seat.admin.out and not _healthy(state, node, member, now):
+        left_out.append(_entry(member, f"{seat.admin.value} as it was found, but {_own(node, member, now)}", mend))
 
 
 def _well(state: RunState, node: NodeState, member: Member, seat: SeatReading, now: Readings) -> bool:

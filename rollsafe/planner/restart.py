@@ -57,7 +57,10 @@ def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         return GiveUpRestart(hand.name, reason)
     left_s = _proof_left_s(plan, hand, now, ended=ended, job=job)
     if left_s <= 0:
-        return _prove(hand, now) if proven else GiveUpRestart(hand.name, _unproven(hand, now, ended=ended))
+        if proven:
+            return _prove(hand, now)
+        pending = isinstance(identity, IdentityReading) and identity.job
+        return GiveUpRestart(hand.name, _unproven(hand, now, ended=ended), job=pending)
     return Wait(
         "the proof: another identity than before" if ended else "the command to end",
         node=hand.name,
@@ -114,6 +117,8 @@ def _identity(now: Readings) -> str:
 
 
 def _unproven(hand: NodeState, now: Readings, *, ended: bool) -> str:
+    if isinstance(now.identity, IdentityReading) and now.identity.job:
+        return f"systemd is still at the restart of {hand.name}, past every limit"
     if not ended and isinstance(now.restart, Unread):
         return f"whether the restart command of {hand.name} has ended can't be read: {now.restart.reason}"
     if not ended:

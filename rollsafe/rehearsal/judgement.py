@@ -48,7 +48,8 @@ def judge(
     told = (*ended.left_out, *(ended.others if lost else ()))
     named = {(str(one.get("node")), str(one.get("service")), str(one.get("endpoint"))) for one in told}
     if code == 30 or (code == 40 and (mode == "run" or acted)):
-        lies += _unnamed(outside, named, ended)
+        only = operator.name if code == 40 and mode == "run" and acted else ""  # another may have begun since
+        lies += _unnamed(outside, named, ended, only)
     if code == 30 and not ended.left_out:
         lies.append("exit 30, but left_out is empty")
     if code in (0, 10, 20) and ended.left_out:
@@ -61,15 +62,17 @@ def judge(
     return [Violation("I9", now, lie) for lie in lies]
 
 
-def _unnamed(outside: Outside, named: set[tuple[str, str, str]], ended: Ended) -> list[str]:
-    """What rollsafe left out and does not name; what it could not read counts where it says so with exit 40."""
+def _unnamed(outside: Outside, named: set[tuple[str, str, str]], ended: Ended, only: str) -> list[str]:
+    """What rollsafe left out and does not name; what it could not read counts where it says so with exit 40. `only`: by
+    this operator."""
     lies, code = [], ended.exit_code
     for endpoint in outside.endpoints.values():
         readable = endpoint.api == "ok"
         for seat in endpoint.seats():
             where = (seat.node.name, seat.service, endpoint.url)
             told = any(words in ended.message for words in _unread(endpoint, seat))
-            if seat.out_by_us and where not in named and not told and (readable or code == 30):
+            ours = seat.out_by_us and only in ("", seat.set_by)
+            if ours and where not in named and not told and (readable or code == 30):
                 lies.append(f"exit {code}: {seat.service} of {seat.node.name} on {endpoint.url} is out and not named")
     return lies
 

@@ -51,6 +51,7 @@ ONCE_BROKEN = (
     954314,
     958869,
     1011948,
+    1227742,
 )
 SHARE = 250  # windows that a process plays before it tells
 
