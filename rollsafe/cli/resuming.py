@@ -1,5 +1,7 @@
 """What `resume` does: find the run on the cluster and in the journal, fold its records, and go on."""
 
+from collections.abc import Callable
+
 from rollsafe.cli.conduct import Conductor, Options, ask_or_refuse
 from rollsafe.engine import session, takeover
 from rollsafe.engine.runclock import RunClock
@@ -8,6 +10,7 @@ from rollsafe.model.plan import Plan
 from rollsafe.model.record import Record
 from rollsafe.planner.fold import fold
 from rollsafe.planner.outcome import in_place_of_recover
+from rollsafe.ports import JournalWriter
 
 
 def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bool) -> int:
@@ -35,9 +38,25 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
         return conductor.refuse(error, "resume")
     conductor.run = run
     conductor.run_clock = RunClock(conductor.clock, records[-1].at_s if records else 0.0)
-    journal = conductor.store().continue_run(run)
-    log = conductor.log(journal, state=fold(records), first_seq=journal.last_seq + 1)
+    journal = FromTheTakeover(lambda: conductor.store().continue_run(run))
+    log = conductor.log(journal, state=fold(records), first_seq=max((it.seq for it in records), default=0) + 1)
     return conductor.conduct(log, lambda s: session.resume(s, plan, run, take_over=take_over))
+
+
+class FromTheTakeover:
+    """The run's own journal from the moment on in which its claim is taken over. Until then the run may live and write
+    there: what is refused before that is told, and recorded nowhere."""
+
+    def __init__(self, go_on: Callable[[], JournalWriter]) -> None:
+        self._go_on = go_on
+        self._journal: JournalWriter | None = None
+
+    def append(self, record: Record) -> None:
+        """Raises JournalError."""
+        if self._journal is None and record.type != "claim.raising":
+            return
+        self._journal = self._journal or self._go_on()
+        self._journal.append(record)
 
 
 def _stored(conductor: Conductor, run: str) -> tuple[Plan, list[Record]]:

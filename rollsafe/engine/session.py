@@ -15,9 +15,9 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.traces import Traces
 from rollsafe.errors import Refused, ShellError
 from rollsafe.model.claim import ClaimRecord, Who
-from rollsafe.model.cluster import Cluster
+from rollsafe.model.cluster import Cluster, Idle
 from rollsafe.model.plan import Plan, PlannedNode
-from rollsafe.model.reading import IdentityReading, ProbeSummary, SeatReading
+from rollsafe.model.reading import AdminState, IdentityReading, ProbeSummary, SeatReading
 from rollsafe.planner.commands import completed
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
@@ -359,14 +359,16 @@ def _told(reasons: Mapping[str, str]) -> str:
 
 
 def is_drained(plan: Plan, now: Readings, node: str) -> str:
-    """Why a node is not drained (every member out, 0 active); empty where it is."""
+    """Why a node is not drained (every member out, 0 active, or the time for that used up and in maint where that is
+    permitted); empty where it is."""
+    cut = {service.name for service in plan.services if service.idle is Idle.PREFERRED}
     for member in plan.members_of(node):
         seat = now.member(member)
         if not isinstance(seat, SeatReading):
             return f"{member} can't be read: {seat.reason}"
         if not seat.admin.out:
             return f"{member} reads {seat.admin.value}"
-        if seat.active:
+        if seat.active and not (member.service in cut and seat.admin is AdminState.MAINT):
             return f"{member} has {seat.active} active"
     return ""
 

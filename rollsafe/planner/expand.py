@@ -103,16 +103,16 @@ def estimate_s(plan: Plan, start_s: float) -> float:
     """The expected time of one node: what is unavoidable, plus the product's typical start."""
     drains = sum(min(LONE_REQUEST_S, s.timeout_s) for s in plan.services)
     policy = plan.policy
-    limit_s = min((n.start_timeout_s for n in plan.nodes), default=start_s)
+    limit_s = max((n.start_timeout_s for n in plan.nodes), default=start_s)  # one quick node makes no other quick
     return drains + min(COMMAND_S, limit_s) + min(start_s, limit_s) + policy.healthy_for_s + CHECK_S + policy.soak_s
 
 
-def longest_node_s(plan: Plan) -> float:
-    """What one node takes when every wait uses its limit up."""
+def longest_s(plan: Plan) -> float:
+    """What the run takes when every wait uses its limit up."""
     drains = sum(s.timeout_s + (s.linger_s if s.idle is Idle.PREFERRED else 0.0) for s in plan.services)
-    slowest = max((n.restart_timeout_s + n.start_timeout_s for n in plan.nodes), default=0.0)
     policy = plan.policy
-    return drains + slowest + policy.healthy_for_s + policy.put_back_timeout_s + policy.soak_s
+    each_s = drains + policy.healthy_for_s + policy.put_back_timeout_s + policy.soak_s
+    return sum(each_s + n.restart_timeout_s + n.start_timeout_s for n in plan.nodes)
 
 
 def forecast(plan: Plan, now: Readings, warnings: Sequence[str] = ()) -> Forecast:
@@ -128,7 +128,7 @@ def forecast(plan: Plan, now: Readings, warnings: Sequence[str] = ()) -> Forecas
         warnings=tuple(told),
         unchecked=tuple(str(m) for m in plan.members if isinstance(now.member(m), Unread)),
         expected_s=plan.expected_s(),
-        longest_s=longest_node_s(plan) * len(plan.nodes),
+        longest_s=longest_s(plan),
     )
 
 

@@ -92,6 +92,9 @@ def _judge_member(
         else:
             unread.append(f"{member}: {seat.reason}")
         return
+    untouched = member not in node.last_seen and member not in node.in_doubt
+    if untouched and node.read.get(member) is seat.admin:
+        return  # `ready` by hand came to no write: it is as a person left it
     if put_back.is_another(node, member, seat):
         if node.stopped and not _healthy(state, node, member, now):  # its hand is another's, its death is ours
             left_out.append(_entry(member, f"{seat.admin.value} by other hands, and {_own(node, member, now)}", mend))
@@ -199,7 +202,8 @@ def _verdict(
     if state.mode == "recover":
         return DONE, f"everything is as it was found{_forgotten(state)}."
     if state.halt is not None:
-        return STOPPED, f"stopped with {_restarted(plan, state)}, all as they were found{why}{remedy}{_cut(state)}"
+        done = "nothing was written" if state.mode == "ready" else f"stopped with {_restarted(plan, state)}"
+        return STOPPED, f"{done}, all as they were found{why}{remedy}{_cut(state)}"
     return DONE, _done(plan, state.mode, mend) + _cut(state)
 
 

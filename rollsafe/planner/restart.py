@@ -147,7 +147,7 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         shown = ", ".join(f"{service} {state}" for service, state in states.items())
         return HaltRun(
             f"{hand.name} did not become healthy in {start_timeout_s(plan, hand.name):g} s: {shown}",
-            remedy=f"look at the logs of {hand.name}; when it is healthy, recover puts it back",
+            remedy=f"look at the logs of {hand.name}; when it is healthy, {_mending(hand)} puts it back",
         )
     return Wait(
         f"health unbroken for {plan.policy.healthy_for_s:g} s",
@@ -157,6 +157,11 @@ def _await_healthy(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         reading=states,
         next_s=None if since is None else plan.policy.healthy_for_s - (now.at_s - since),
     )
+
+
+def _mending(hand: NodeState) -> str:
+    """`ready` by hand begins anew; what a run or a restart has out goes back by `recover`."""
+    return f"`rollsafe ready {hand.name}`" if hand.read and not hand.last_seen else "recover"
 
 
 def healthy_since(hand: NodeState, now: Readings) -> float | None:

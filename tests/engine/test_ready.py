@@ -10,6 +10,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.preflight import Selection, survey
 from rollsafe.engine.runclock import RunClock
 from rollsafe.model.reading import AdminState
+from rollsafe.model.record import Record
 from rollsafe.planner.outcome import Ending
 from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
 from rollsafe.rehearsal.miniature import shorten
@@ -42,15 +43,34 @@ class Drained:
         return [name for name, node in self.sim.nodes.items() if node.claim is not None]
 
 
-def test_a_node_that_was_not_healthy_is_put_into_service_by_the_recover_that_is_named() -> None:
+def test_a_node_that_is_not_healthy_stays_as_a_person_left_it_and_nothing_is_in_the_way() -> None:
     it = Drained()
     it.sim.nodes["n1"].sick.append((0.0, math.inf, "scim"))
     ended = it.ready(it.sim.operator("first"))
+    assert (ended.exit_code, ended.left_out, it.claims()) == (20, (), [])
+    assert ended.message.startswith("nothing was written, all as they were found: n1 did not become healthy")
+    assert "`rollsafe ready n1`" in ended.message
+    it.sim.nodes["n1"].sick.clear()
+    assert it.ready(it.sim.operator("second")).exit_code == 0
+    assert it.in_service()
+
+
+def test_one_that_dies_on_its_way_back_is_put_into_service_by_the_recover_that_is_named() -> None:
+    it = Drained()
+    first = it.sim.operator("first")
+    ill: list[float] = []
+
+    def hear(record: Record) -> None:
+        if record.type == "write.done" and not ill:
+            ill.append(it.sim.timeline.now)
+            it.sim.nodes["n1"].sick.append((it.sim.timeline.now, math.inf, None))
+
+    first.listeners.append(hear)
+    ended = it.ready(first)
     assert ended.exit_code == 30
     assert "To put it back: rollsafe recover" in ended.message
     met = it.sim.operator("second")
-    refused = it.engine("run", met, it.sim.world(met), "r2")
-    assert refused.exit_code == 30, "another's run names what is out, and the command"
+    assert it.engine("run", met, it.sim.world(met), "r2").exit_code == 30, "another's run names what is out"
     it.sim.nodes["n1"].sick.clear()
     third = it.sim.operator("third")
     recovered = it.engine("recover", third, it.sim.world(third), "r3")

@@ -14,7 +14,7 @@ from rollsafe.planner.expand import (
     find_members,
     fine_nodes,
     forecast,
-    longest_node_s,
+    longest_s,
     make_plan,
     pools_of,
     writes_of,
@@ -104,9 +104,12 @@ def test_the_playbooks_arguments_outrank_the_inventorys(row):
 def test_the_estimate_is_what_is_unavoidable_and_the_limit_what_every_wait_may_take():
     plan = make_plan(cluster(typical_start_s=100.0), find_members(cluster(), pools())[0], ["n1"], STEPS)
     assert plan.node_estimate_s == 5 + 5 + 15 + 100 + 15 + 10 + 30
-    assert longest_node_s(plan) == 90 + (300 + 30) + (600 + 201) + 15 + 300 + 30
+    assert longest_s(plan) == 90 + (300 + 30) + (600 + 201) + 15 + 300 + 30
     quick = replace(plan, nodes=(replace(plan.nodes[0], start_timeout_s=3.0),))
     assert estimate_s(quick, 100.0) == 5 + 5 + 3 + 3 + 15 + 10 + 30
+    both = replace(quick, nodes=(*quick.nodes, replace(plan.nodes[0], name="n2", start_timeout_s=3600.0)))
+    assert estimate_s(both, 100.0) == plan.node_estimate_s, "one quick node makes no other quick"
+    assert longest_s(both) == 2 * (90 + (300 + 30) + 600 + 15 + 300 + 30) + 3 + 3600, "nor a slow one slow"
 
 
 # --- the exact writes -------------------------------------------------------------------------------------------
@@ -177,7 +180,7 @@ def test_a_forecast_holds_every_nodes_writes_verdicts_and_times():
     assert all(v.allowed for _, v in told.verdicts)
     assert told.warnings == ("one warning",)
     assert (told.expected_s, told.unchecked) == (200.0, ())
-    assert told.longest_s == 2 * longest_node_s(look.plan)
+    assert told.longest_s == longest_s(look.plan)
 
 
 WARNINGS = {

@@ -68,6 +68,16 @@ def test_proof(row):
         assert decision.identity == "new"
 
 
+def test_what_systemd_is_still_at_past_every_limit_is_given_up_as_something_that_no_fence_stops():
+    look, story = scene(lambda look, story: story.sent())
+    look.restart, look.identity = RUNNING, IdentityReading("old", job=True)
+    look.at_s += 281
+    decision = decide(look, story)
+    assert isinstance(decision, GiveUpRestart)
+    assert decision.job
+    assert "systemd is still at the restart of a" in decision.reason
+
+
 NOT_BEGUN = RestartReading(finished=False, begun=False)
 VOID = {
     # what the node knows of a restart, its uptime in seconds where the order holds to 1,000 s, how far it came
