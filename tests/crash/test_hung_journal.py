@@ -14,7 +14,8 @@ POINT = "before record write.intent"
 
 
 @pytest.mark.parametrize(
-    "hangs_ms", [pytest.param(60_000, id="for-ever"), pytest.param(4_650, id="until-the-ending-is-told")]
+    "hangs_ms",
+    [pytest.param(60_000, id="for-ever"), pytest.param(4_650, id="until-the-ending-is-told", marks=pytest.mark.soak)],
 )
 def test_sigterm_while_the_journal_hangs(tmp_path: Path, hangs_ms: int) -> None:
     with Machine(tmp_path) as machine:
