@@ -34,8 +34,8 @@ def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
 
 def _must_stay_out(plan: Plan, hand: NodeState, now: Readings) -> bool:
     """Is a member that reads ready to be taken out again? Not in a put-back that waits for its health to be seen anew,
-    and not where a takeover finds the node serving: it was on its way back already."""
-    if hand.ready_started_s is not None:
+    not where a takeover finds the node serving (it was on its way back already), and never by `ready` by hand."""
+    if hand.ready_started_s is not None or hand.read:
         return False
     return not (hand.counts_as_stopped and now.healthy(hand.name, tuple(s.name for s in plan.services)))
 

@@ -55,6 +55,16 @@ def test_a_node_that_is_not_healthy_stays_as_a_person_left_it_and_nothing_is_in_
     assert it.in_service()
 
 
+def test_a_node_that_is_ill_in_service_is_not_taken_out_by_the_command_that_puts_back() -> None:
+    it = Drained()
+    it.sim.person_sets("n1", AdminState.READY)
+    it.sim.nodes["n1"].sick.append((0.0, math.inf, "scim"))
+    it.sim.timeline.pass_time(30.0)  # its balancer sees it, too
+    it.ready(it.sim.operator("first"))
+    assert it.sim.outside.acts == []
+    assert it.in_service(), "as soon as it is well its balancer sends clients there, and nobody has to put it back"
+
+
 def test_one_that_dies_on_its_way_back_is_put_into_service_by_the_recover_that_is_named() -> None:
     it = Drained()
     first = it.sim.operator("first")
