@@ -9,9 +9,11 @@ from typing import Any
 
 from rollsafe.engine.traces import Traces
 from rollsafe.model.claim import ClaimRecord, FoundMember
+from rollsafe.model.reading import AdminState, Member, SeatReading
+from rollsafe.planner.last_known import as_left, last_known, out_by_us
 from rollsafe.planner.left_behind import begun, left_behind, silent
 from rollsafe.planner.outcome import AS_TOLD, Ending
-from rollsafe.planner.state import NodeState, RunState
+from rollsafe.planner.state import NodeState, Restart, RunState
 
 OWN_CLAIM = "this run's claim"
 NO_TIME = "an SSH or an API call gave no answer, and there was no time left to look again"
@@ -22,8 +24,8 @@ Left = dict[str, str]
 
 def forced_ending(state: RunState, traces: Traces, *, mend: str, at_s: float) -> Ending:
     """30 where a node was last seen out, or was stopped and is not seen back; 40 with each thing that can't be said."""
-    left = [*_left_out(state, mend), *_left_by_the_dead(state, traces, mend)]
-    out = list(dict.fromkeys([*(entry["node"] for entry in left), *_not_back(state)]))
+    left = [*_left_out(state, traces, mend), *_left_by_the_dead(state, traces, mend)]
+    out = list(dict.fromkeys(entry["node"] for entry in left))
     doubts = _doubts(state, traces, out) + ([] if out else _claims(state, traces))
     nodes = {node.name: _node(node, at_s, out=node.name in out) for node in state.nodes.values()}
     if out:
@@ -37,8 +39,8 @@ def forced_ending(state: RunState, traces: Traces, *, mend: str, at_s: float) ->
 def _out_text(state: RunState, out: Sequence[str], left: Sequence[Left], doubts: Sequence[str], mend: str) -> str:
     where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left)
     told = f" ({where})" if where else ""
-    stopped = [name for name in out if name in state.nodes and state.nodes[name].stopped]
-    down = f"{', '.join(stopped)} was stopped, and was not seen back; " if stopped else ""
+    stopped = [state.nodes[name] for name in out if name in state.nodes and state.nodes[name].stopped]
+    down = "".join(f"{node.name} {_stopped(node)}, and was not seen back; " for node in stopped)
     also = f" Not known: {'; '.join(doubts)}." if doubts else ""
     return f"{', '.join(out)} is out of service{told}: {down}{_why(state)}{NO_TIME}.{also} To put it back: {mend}"
 
@@ -54,15 +56,37 @@ def _why(state: RunState) -> str:
     return f"{state.halt.reason.rstrip('.')}; " if state.halt is not None else ""
 
 
-def _left_out(state: RunState, mend: str) -> list[Left]:
-    """What was last seen out by our hand."""
-    return [
-        {**member.place, "state": last.value, "mend": mend}
-        for node in state.nodes.values()
-        if node.outcome not in AS_TOLD
-        for member, last in node.last_seen.items()
-        if last.out and not node.found[member].admin.out
-    ]
+def _left_out(state: RunState, traces: Traces, mend: str) -> list[Left]:
+    """What was last known to be out by our hand, and all of a node that was stopped and that nobody saw back."""
+    left = []
+    for node in state.nodes.values():
+        if node.outcome in AS_TOLD:
+            continue
+        down = _down(state, node, traces)
+        for member in node.found:
+            last = _last(node, member, traces)
+            if out_by_us(node, member, last):
+                assert last is not None
+                left.append({**member.place, "state": last.value, "mend": mend})
+            elif down:
+                shown = "not read" if last is None else last.value
+                words = f"{shown}, but {node.name} {_stopped(node)} and was not seen back"
+                left.append({**member.place, "state": words, "mend": mend})
+    return left
+
+
+def _stopped(node: NodeState) -> str:
+    surely = node.restart is not Restart.NONE
+    return "was stopped" if surely else "may have been stopped"
+
+
+def _last(node: NodeState, member: Member, traces: Traces) -> AdminState | None:
+    """What a member was last seen in: by our write, by the loop's looks, or when the command began."""
+    known = last_known(node, member, traces.watch)
+    if known is not None or traces.before is None:
+        return known
+    seat = traces.before.member(member)
+    return seat.admin if isinstance(seat, SeatReading) else None
 
 
 def _left_by_the_dead(state: RunState, traces: Traces, mend: str) -> list[Left]:
@@ -76,11 +100,21 @@ def _not_begun(state: RunState, met: ClaimRecord) -> dict[str, tuple[FoundMember
     return {node: entry for node, entry in met.entries.items() if node not in state.nodes}
 
 
-def _not_back(state: RunState) -> list[str]:
-    """Nodes that were stopped, and that nobody saw back in service."""
-    hand = state.hand
-    names = [name for name, node in state.nodes.items() if node.outcome == "left out"]
-    return [*names, hand.name] if hand is not None and hand.stopped and hand.ready_s is None else names
+def _down(state: RunState, node: NodeState, traces: Traces) -> bool:
+    """Was it stopped, and did nobody see it back in service?"""
+    if node.outcome == "left out":
+        return True
+    return node.name == state.in_hand and node.stopped and node.ready_s is None and not _untouched(node, traces)
+
+
+def _untouched(node: NodeState, traces: Traces) -> bool:
+    """Is it a node that `ready` or `recover` took in hand, and that is as a person left it, or looked well?"""
+    if node.restart is not Restart.NONE:
+        return False
+    last = {member: _last(node, member, traces) for member in node.found}
+    if all(as_left(node, member, admin) for member, admin in last.items()):
+        return True
+    return node.name in traces.watch.healthy_since and all(last[m] is found.admin for m, found in node.found.items())
 
 
 def _doubts(state: RunState, traces: Traces, out: Sequence[str]) -> list[str]:
@@ -91,6 +125,8 @@ def _doubts(state: RunState, traces: Traces, out: Sequence[str]) -> list[str]:
         doubts += silent(_not_begun(state, traces.met), traces.before)
     for node in state.nodes.values():
         doubts += [f"whether {member} is in {to.value} could not be read" for member, to in node.in_doubt.items()]
+        if node.name == state.in_hand and node.name not in out and node.counts_as_stopped and node.ready_s is None:
+            doubts.append(f"whether {node.name} is in service could not be read to the end")
     return doubts
 
 

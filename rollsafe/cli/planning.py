@@ -20,7 +20,7 @@ from rollsafe.model.reading import Unread
 from rollsafe.model.verdict import Verdict
 from rollsafe.planner.commands import completed
 from rollsafe.planner.expand import find_members, forecast
-from rollsafe.planner.gates import refusals
+from rollsafe.planner.gates import in_words, refusals
 from rollsafe.reporting.plan_view import PlanShown, plan_json, plan_lines
 from rollsafe.reporting.status_view import claim_words
 
@@ -155,9 +155,6 @@ def _ending(told: Forecast) -> tuple[ExitCode, str]:
     if told.unchecked:
         return ExitCode.UNKNOWN, f"Not everything could be read: {'; '.join(told.unchecked)}."
     if noes:
-        reasons = dict.fromkeys(f"{node + ': ' if node else ''}{no.gate}: {no.reason}" for node, no in noes)
-        remedy = next((no.remedy for _, no in noes if no.remedy), "")
-        change = f". To change it: {remedy}" if remedy else ""
-        return ExitCode.REFUSED, f"A run would be refused now: {'; '.join(reasons)}{change}"
+        return ExitCode.REFUSED, f"A run would be refused now: {in_words(noes)}"
     names = ", ".join(node.name for node in told.plan.nodes)
     return ExitCode.DONE, f"A run could begin now: {len(told.writes)} writes, and a restart of {names}."

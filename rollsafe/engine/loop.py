@@ -11,6 +11,7 @@ from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
+from rollsafe.engine.traces import Traces
 from rollsafe.engine.undo import without_others
 from rollsafe.engine.unknown import no_nodes
 from rollsafe.errors import ClaimError, InvariantBroken, JournalError
@@ -57,6 +58,7 @@ class Setting:
     keeper: ClaimKeeper
     orders: Orders
     mend: str  # the command that puts back what is left out
+    traces: Traces
     budget: Callable[[], Budget] = Budget
     blocked: Mapping[str, str] = field(default_factory=dict)  # nodes whose claim a takeover could not raise, and why
     forgotten: frozenset[str] = frozenset()  # what is gone for ever, as the operator says: machines, endpoints
@@ -114,7 +116,7 @@ class Rollout:
     def _turn(self) -> bool:
         """Look once, then decide and act; False when the run is over."""
         self._tell_signals()
-        now = self._observer.look(self._s.log.state)
+        now = self._look()
         self._landing.look(self._s.log.state.hand, now)
         self._settle_doubts(now)
         self._note_command_end(now)
@@ -130,6 +132,11 @@ class Rollout:
             if looked_at:
                 return True
         raise InvariantBroken("I9", f"the planner goes round in circles at {decision}")
+
+    def _look(self, *, everything: bool = False) -> Readings:
+        now = self._observer.look(self._s.log.state, everything=everything)
+        self._s.traces.watch = now.watch
+        return now
 
     def _perform(self, decision: Decision, now: Readings) -> bool:
         """Perform one decision. True when the world may have changed, so that it must be looked at again."""
@@ -167,7 +174,7 @@ class Rollout:
         prepared = self._actor.prepare(decision.node)
         if prepared is None:
             return
-        now = self._observer.look(self._s.log.state)
+        now = self._look()
         again = next_step(self._s.plan, self._s.log.state, now, self._s.clock.at_s())
         if isinstance(again, RestartNode):
             self._actor.restart(again.node, prepared, now)
@@ -328,7 +335,7 @@ class Rollout:
     def _last_look(self) -> Readings:
         """Fresh readings; an endpoint that is silent is asked a few times more, unless the run must end at once."""
         for turn in range(LAST_LOOKS):
-            now = self._observer.look(self._s.log.state, everything=True)
+            now = self._look(everything=True)
             silent = any(isinstance(pool, Unread) and not pool.for_good for pool in now.pools.values())
             if not silent or self._s.orders.order is Order.NOW or turn == LAST_LOOKS - 1:
                 break

@@ -52,18 +52,18 @@ def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
     record = blocked.record
     alive = takeover.lives(session.world, session.clock, record.token.run, asked(session, "run"))
     session.traces.alive = alive
-    text = takeover.describe(record, alive=alive)
     if alive:
+        text = takeover.describe(newest(session), alive=True)  # it may have been taken over while it was watched
         wait = f"Wait for it (--wait-for-lock 30m), or look: {in_place_of_recover(session.mend, 'status')}"
         return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
-    newest = takeover.read_copies(session.world)
-    if not newest.of(record.token.run) and not newest.unread:
+    copies = takeover.read_copies(session.world)
+    if not copies.of(record.token.run) and not copies.unread:
         who = f"{record.who.who} from {record.who.host} (run {record.token.run})"
         return Ending(
             "refused", 10, f"nothing was touched: the cluster was claimed by {who}, which has ended since. Start again"
         )
-    highest = newest.highest(record.token.run) if newest.of(record.token.run) else record
-    return dead(session, highest, text, now)
+    highest = copies.highest(record.token.run) if copies.of(record.token.run) else record
+    return dead(session, highest, takeover.describe(record, alive=False), now)
 
 
 def unknown_here(session: "Session", record: ClaimRecord) -> str:

@@ -129,9 +129,7 @@ def check(world: World, plan: Plan, now: Readings, log: RunLog, clock: RunClock)
             log.write("gate.checked", verdict.reason, node=node.name, data=words)
         noes += [(node.name, v) for v in gates.refusals(verdicts)]
     if noes:
-        reasons = dict.fromkeys(f"{node}: {v.gate}: {v.reason}" for node, v in noes)
-        remedy = next((v.remedy for _, v in noes if v.remedy), "")
-        raise Refused(f"nothing was touched: {'; '.join(reasons)}" + (f". To change it: {remedy}" if remedy else ""))
+        raise Refused(f"nothing was touched: {gates.in_words(noes)}")
     reach(world, plan, log)
     ask_probes(world, clock)
     return fine_nodes(plan, now)

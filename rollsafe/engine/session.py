@@ -268,6 +268,7 @@ def roll(session: Session, plan: Plan, keeper: ClaimKeeper, blocked: Mapping[str
             keeper,
             session.orders,
             session.mend,
+            session.traces,
             budget=session.budget,
             blocked=blocked or {},
             forgotten=session.forget,

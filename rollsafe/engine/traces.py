@@ -1,10 +1,10 @@
 """What stands on the cluster and not in the journal: claims, met or made. An ending without time to ask needs it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rollsafe.engine.claim import ClaimKeeper
 from rollsafe.model.claim import ClaimRecord
-from rollsafe.planner.readings import Readings
+from rollsafe.planner.readings import Readings, Watch
 
 
 @dataclass(slots=True)
@@ -15,6 +15,7 @@ class Traces:
     met: ClaimRecord | None = None  # the claim that stood in the way, or was taken over, as it was last read
     alive: bool | None = None  # does its run live? None: nobody has watched its beat for long enough
     before: Readings | None = None  # what the balancers showed when the command began
+    watch: Watch = field(default_factory=Watch)  # of the loop's last look
     keeper: ClaimKeeper | None = None
 
     def claims(self) -> tuple[str, ...]:

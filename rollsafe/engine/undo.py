@@ -22,6 +22,6 @@ def without_others(record: ClaimRecord, state: RunState, now: Readings) -> dict[
         hand, seat = state.nodes.get(node), now.member(it.member)
         if hand is None or it.member not in hand.found or it.member in hand.in_doubt or isinstance(seat, Unread):
             return it
-        return replace(it, wrote=()) if put_back.is_another(hand, it.member, seat) else it
+        return replace(it, wrote=()) if put_back.is_another(hand, it.member, seat.admin) else it
 
     return {node: tuple(told(node, it) for it in entry) for node, entry in record.entries.items()}

@@ -12,3 +12,4 @@ class Verdict:
     reason: str
     remedy: str = ""
     warning: str = ""  # allowed, but a person should know
+    about: str = ""  # what it was asked of, where the same is asked for each node

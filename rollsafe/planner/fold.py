@@ -208,6 +208,7 @@ def _write_done(node: NodeState, record: Record) -> NodeState:
         node,
         drains=_timed_from(node, member, to, record.at_s),
         last_seen={**node.last_seen, member: to},
+        last_seen_s={**node.last_seen_s, member: record.at_s},
         in_doubt={m: s for m, s in node.in_doubt.items() if m != member},
         failures={m: f for m, f in node.failures.items() if m != member},
         not_made_good={m: why for m, why in node.not_made_good.items() if m != member},

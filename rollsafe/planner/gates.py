@@ -3,6 +3,7 @@
 A partial, stale, empty or unreadable answer is a no.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from rollsafe.model.plan import Plan, PlannedService
@@ -119,6 +120,21 @@ def fresh(now: Readings, at_s: float) -> Verdict:
     return Verdict("fresh", age_s <= FRESH_S, f"the readings are {age_s:.1f} s old, {FRESH_S:.0f} s at most")
 
 
+def in_words(noes: Sequence[tuple[str, Verdict]]) -> str:
+    """What the gates refuse, of which nodes, and what would change it. What one gate says of the same pool for one node
+    after the other is told in full once: with 20 nodes nobody would find the cause in it."""
+    first: dict[tuple[str, str], str] = {}
+    nodes: dict[tuple[str, str], dict[str, None]] = {}
+    for node, no in noes:
+        key = (no.gate, no.about or no.reason)
+        first.setdefault(key, f"{node + ': ' if node else ''}{no.gate}: {no.reason}")
+        nodes.setdefault(key, {})[node] = None
+    more = {key: list(named)[1:] for key, named in nodes.items()}
+    reasons = [f"{text} (as for {', '.join(more[key])})" if more[key] else text for key, text in first.items()]
+    remedy = next((no.remedy for _, no in noes if no.remedy), "")
+    return "; ".join(reasons) + (f". To change it: {remedy}" if remedy else "")
+
+
 def out_everywhere(plan: Plan, state: RunState, now: Readings, node: str) -> Verdict:
     """Every member of the node reads out on every endpoint, and no request that must not be cut is in flight."""
     doubts = state.nodes[node].in_doubt
@@ -166,7 +182,7 @@ def _counterfactual(
     if others and isinstance(pool, Unread):  # said once, not for every member
         reason = f"{service.name} on {key[1]}, pool {key[2]}, can't be read: {pool.reason}"
         return Verdict("min_ready", False, reason, remedy="see to it that the balancer answers")
-    lacking = [why for m in others if (why := _not_serving(m, now))]
+    lacking = {m.node: why for m in others if (why := _not_serving(m, now))}
     drained = [m.node for m in others if isinstance(seat := now.member(m), SeatReading) and seat.admin.out]
     serving = len(others) - len(lacking)
     wanted = service.min_ready.of(len(others), len(others) + 1)
@@ -177,11 +193,25 @@ def _counterfactual(
         f"{wanted} must (min_ready {service.min_ready})"
     )
     if lacking:
-        reason += ": " + "; ".join(lacking)
+        reason += ": " + "; ".join(_lacking(nodes, why) for why, nodes in _by_reason(lacking).items())
     remedy = _remedy(drained, len(others), wanted, lowest=wanted == 1 and not plan.accept_outage)
     unchecked = sum(1 for m in others if _unchecked(m, now))
     warning = f"{key[1]} has no check of its own in pool {key[2]}: our own health stands in" if unchecked else ""
-    return Verdict("min_ready", serving >= wanted, reason, remedy=remedy, warning=warning)
+    about = f"{service.name} on {key}"
+    return Verdict("min_ready", serving >= wanted, reason, remedy=remedy, warning=warning, about=about)
+
+
+def _lacking(nodes: Sequence[str], why: str) -> str:
+    verb, _, rest = why.partition(" ")
+    plural = {"is": "are", "has": "have"}.get(verb, verb) if len(nodes) > 1 else verb
+    return f"{', '.join(nodes)} {plural} {rest}"
+
+
+def _by_reason(lacking: Mapping[str, str]) -> dict[str, list[str]]:
+    nodes: dict[str, list[str]] = {}
+    for node, why in lacking.items():
+        nodes.setdefault(why, []).append(node)
+    return nodes
 
 
 def _remedy(drained: list[str], others: int, wanted: int, *, lowest: bool) -> str:
@@ -199,14 +229,14 @@ def _remedy(drained: list[str], others: int, wanted: int, *, lowest: bool) -> st
 def _not_serving(member: Member, now: Readings) -> str:
     seat = now.member(member)
     if isinstance(seat, Unread):
-        return f"{member.node} can't be read ({seat.reason})"
+        return f"can't be read ({seat.reason})"
     if idle := sent_nobody(seat):
-        return f"{member.node} {idle}" + ("" if seat.admin.out or serves(seat) else f" ({seat.raw})")
+        return idle + ("" if seat.admin.out or serves(seat) else f" ({seat.raw})")
     health = now.health.get((member.node, member.service))
     if health is None:
-        return f"{member.node} did not answer our own check"
+        return "did not answer our own check"
     if not health.healthy:
-        return f"{member.node} is {health.state} by our own check"
+        return f"is {health.state} by our own check"
     return ""
 
 

@@ -8,6 +8,7 @@ from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Member, SeatReading, Unread
 from rollsafe.planner import put_back
 from rollsafe.planner.commands import completed
+from rollsafe.planner.last_known import as_left, last_known, out_by_us
 from rollsafe.planner.left_behind import Entries, left_behind, silent
 from rollsafe.planner.readings import Readings
 from rollsafe.planner.state import NodeState, Restart, RunState
@@ -86,16 +87,17 @@ def _judge_member(
             return  # somebody took it out of its pool: others_of names it
         if node.name not in state.nodes or member not in node.found:
             return
-        last = node.last_seen.get(member)
-        if last is not None and last.out and member not in node.in_doubt and not node.found[member].admin.out:
+        last = last_known(node, member, now.watch)
+        if last is not None and out_by_us(node, member, last) and node.in_doubt.get(member, last).out:
             left_out.append(_entry(member, f"{last.value} when it was last read; {seat.reason}", mend))
+        elif node.stopped and _known_ill(state, node, member, now):  # whatever its member reads, nobody is served
+            left_out.append(_entry(member, f"{_own(node, member, now)}; {seat.reason}", mend))
         else:
             unread.append(f"{member}: {seat.reason}")
         return
-    untouched = member not in node.last_seen and member not in node.in_doubt
-    if untouched and node.read.get(member) is seat.admin:
-        return  # `ready` by hand came to no write: it is as a person left it
-    if put_back.is_another(node, member, seat):
+    if as_left(node, member, seat.admin):
+        return
+    if put_back.is_another(node, member, seat.admin):
         if node.stopped and not _healthy(state, node, member, now):  # its hand is another's, its death is ours
             left_out.append(_entry(member, f"{seat.admin.value} by other hands, and {_own(node, member, now)}", mend))
         return
@@ -116,6 +118,11 @@ def _healthy(state: RunState, node: NodeState, member: Member, now: Readings) ->
     """Is a node that we restarted well by our own check, whatever its balancer does?"""
     health = now.health.get((node.name, member.service))
     return _over(state, node) or (health is not None and health.healthy)
+
+
+def _known_ill(state: RunState, node: NodeState, member: Member, now: Readings) -> bool:
+    """Did a node that we restarted answer our own check, and is it ill?"""
+    return (node.name, member.service) in now.health and not _healthy(state, node, member, now)
 
 
 def _over(state: RunState, node: NodeState) -> bool:

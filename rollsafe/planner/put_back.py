@@ -63,7 +63,7 @@ def lacking(hand: NodeState, member: Member, now: Readings) -> str:
         return ""
     if isinstance(seat, Unread):
         return f"it can't be read: {seat.reason}" if touched(hand, member) else ""
-    if is_another(hand, member, seat):
+    if is_another(hand, member, seat.admin):
         return ""
     if seat.admin is not found.admin:
         return f"it reads {seat.admin.value}, and was found {found.admin.value}"
@@ -84,13 +84,13 @@ def touched_unread(hand: NodeState, member: Member, now: Readings) -> bool:
     return touched(hand, member) and isinstance(seat, Unread) and not seat.no_member
 
 
-def is_another(hand: NodeState, member: Member, seat: SeatReading) -> bool:
+def is_another(hand: NodeState, member: Member, admin: AdminState) -> bool:
     """Does the member read neither as found nor as we ever wrote it, or was it seen as found since? It is another's."""
     found = hand.found[member].admin
-    if seat.admin is found:
+    if admin is found:
         return False
     given_back = hand.last_seen.get(member) is found and member not in hand.in_doubt
-    return given_back or seat.admin not in hand.wrote.get(member, frozenset())
+    return given_back or admin not in hand.wrote.get(member, frozenset())
 
 
 def _unread_for_good(member: Member, now: Readings) -> bool:
@@ -102,7 +102,7 @@ def _others(plan: Plan, hand: NodeState, now: Readings) -> list[Member]:
     return [
         m
         for m in plan.members_of(hand.name)
-        if (seat.no_member if isinstance(seat := now.member(m), Unread) else is_another(hand, m, seat))
+        if (seat.no_member if isinstance(seat := now.member(m), Unread) else is_another(hand, m, seat.admin))
     ]
 
 
@@ -126,7 +126,7 @@ def _due(plan: Plan, hand: NodeState, now: Readings, *, patient: bool) -> tuple[
 def _next(hand: NodeState, member: Member, now: Readings, *, patient: bool) -> MemberWrite | None:
     seat = now.member(member)
     found = hand.found[member]
-    if isinstance(seat, Unread) or seat.admin is found.admin or is_another(hand, member, seat):
+    if isinstance(seat, Unread) or seat.admin is found.admin or is_another(hand, member, seat.admin):
         return None
     failures = hand.failures.get(member)
     if failures is not None and now.at_s < failures.again_s:
@@ -144,6 +144,6 @@ def _rising(hand: NodeState, member: Member, now: Readings) -> bool:
     return (
         isinstance(seat, SeatReading)
         and seat.admin is not hand.found[member].admin
-        and not is_another(hand, member, seat)
+        and not is_another(hand, member, seat.admin)
         and seat.check in (Check.RISING, Check.DOWN)
     )

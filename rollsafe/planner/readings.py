@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum, IntEnum
 
 from rollsafe.model.reading import (
+    AdminState,
     HealthReading,
     IdentityReading,
     Member,
@@ -80,6 +81,7 @@ class Watch:
     )  # requests so far, of drained members of the node in hand
     counted: Mapping[PoolKey, Mapping[str, int]] = field(default_factory=dict)  # requests so far, by seat
     misses: Mapping[PoolKey, int] = field(default_factory=dict)  # looks in which it did not answer in time
+    read: Mapping[Member, tuple[AdminState, float]] = field(default_factory=dict)  # what each one last read, and when
     blind: tuple[tuple[float, float], ...] = ()  # gaps: (when it was looked again, for how long it was not)
     arrived: frozenset[tuple[str, str]] = frozenset()  # (node, service): a drained member got new requests all the same
 

@@ -57,6 +57,7 @@ class NodeState:
     read: Mapping[Member, AdminState] = field(default_factory=dict)  # what `ready` by hand found, which is to end
     wrote: Mapping[Member, frozenset[AdminState]] = field(default_factory=dict)
     last_seen: Mapping[Member, AdminState] = field(default_factory=dict)  # the last state of ours that was seen
+    last_seen_s: Mapping[Member, float] = field(default_factory=dict)  # when
     in_doubt: Mapping[Member, AdminState] = field(default_factory=dict)  # an intent without an outcome
     failures: Mapping[Member, Failures] = field(default_factory=dict)
     # members whose last write failed: why, and when

@@ -22,6 +22,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
             totals=before.totals,
             counted=before.counted,
             misses=before.misses,
+            read=before.read,
             blind=before.blind,
             arrived=before.arrived,
         )
@@ -41,6 +42,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         totals=totals,
         counted={**before.counted, **_counted(now)},
         misses=_misses(before, now),
+        read={**before.read, **_read(plan, now)},
         blind=(*before.blind, (now.at_s, blind_s)) if blind_s else before.blind,
         arrived=_arrived(state, before, totals),
     )
@@ -135,6 +137,11 @@ def _healthy_since(plan: Plan, before: Watch, now: Readings) -> dict[str, float]
 
 def _unread_since(before: Watch, now: Readings) -> dict[PoolKey, float]:
     return {key: before.unread_since.get(key, now.at_s) for key, pool in now.pools.items() if isinstance(pool, Unread)}
+
+
+def _read(plan: Plan, now: Readings) -> dict[Member, tuple[AdminState, float]]:
+    seats = {member: now.member(member) for member in plan.members}
+    return {member: (seat.admin, now.at_s) for member, seat in seats.items() if isinstance(seat, SeatReading)}
 
 
 def _misses(before: Watch, now: Readings) -> dict[PoolKey, int]:

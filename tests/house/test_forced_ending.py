@@ -9,7 +9,8 @@ from rollsafe.engine.claim import ClaimKeeper, first_record
 from rollsafe.engine.traces import Traces
 from rollsafe.model.claim import ClaimRecord, FoundMember, Token, Who
 from rollsafe.model.reading import Found
-from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, scene
+from rollsafe.planner.fold import found_data
+from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, look_again, scene
 
 MEND = "rollsafe recover -i inventory.yml --yes"
 WHO = Who("anna", "elsewhere", 7, "2026-11-25T02:00:00Z")
@@ -90,6 +91,62 @@ def ended(look: Look, story: Story) -> Traces:
     return traces
 
 
+def looked(look: Look, story: Story) -> Traces:
+    """This run's claim stands everywhere, and the loop has looked once more."""
+    look_again(look, story)
+    return replace(claimed(look, story), watch=look.watch)
+
+
+def begun_by_the_dead(look: Look, story: Story) -> Traces:
+    """`recover` took node a in hand, which the dead run may have stopped; nothing was read since."""
+    story.begin("a", stopped=True, wrote=("drain", "maint"))
+    return claimed(look, story)
+
+
+def recovering(look: Look, story: Story) -> Traces:
+    """The look before its first write showed the node out."""
+    begun_by_the_dead(look, story)
+    look.set("a", admin=MAINT)
+    return looked(look, story)
+
+
+def recovering_what_is_well(look: Look, story: Story) -> Traces:
+    """The look before its first write showed the node in service and healthy: a reload has put it back."""
+    begun_by_the_dead(look, story)
+    return looked(look, story)
+
+
+def recovering_unread(look: Look, story: Story) -> Traces:
+    """No look came to an end; what the balancers showed when the command began is known."""
+    return replace(begun_by_the_dead(look, story), before=look.set("a", "web", admin=MAINT).now())
+
+
+def by_hand(look: Look, story: Story) -> Traces:
+    """`ready` of a node that a person drained, before its first write."""
+    look.set("a", admin=DRAIN)
+    found = [
+        found_data(m, Found(DRAIN)) | {"goal": "ready", "wrote": ["drain", "maint"]} for m in look.plan.members_of("a")
+    ]
+    story.add("node.started", "a", found=found, counts_as_stopped=True)
+    return looked(look, story)
+
+
+def found_drained_and_stopped(look: Look, story: Story) -> Traces:
+    """`restart` of a node that a person had drained: out by his hand, down by ours."""
+    look.set("a", admin=DRAIN)
+    story.begin("a", DRAIN)
+    story.add("restart.intent", "a", identity_before="old")
+    return looked(look, story)
+
+
+def reloaded(look: Look, story: Story) -> Traces:
+    """The drain was written, and a reload of the balancer wiped it, which was read."""
+    story.begin("a")
+    story.wrote(look.member("a", "web"), DRAIN)
+    look.set("a", "web", admin=READY)
+    return looked(look, story)
+
+
 WEB = "web on tcp://lb3:1"
 SCIM = "scim on tcp://lb1:1: drain; scim on tcp://lb2:1: drain"
 STOPPED = "a was stopped, and was not seen back; asked to stop now"
@@ -124,7 +181,7 @@ ROWS = {
     "a node soaks": (soaking, 40, OURS.format("a, b, c"), ""),
     "the drain of a member has no answer": (in_doubt, 40, "is in drain could not be read", ""),
     "a node is drained, and was not stopped": (drained, 30, f"a is out of service ({WEB}: drain): asked to stop", "a"),
-    "a node was restarted and is not back": (restarted, 30, f"({WEB}: maint; {SCIM}): {STOPPED}", "a"),
+    "a node was restarted and is not back": (restarted, 30, f"({SCIM}; {WEB}: maint): {STOPPED}", "a"),
     "a node was restarted, and is told to be left out": (left_and_finished, 30, STOPPED, "a"),
     "a dead run was met, and its node was read to be out": (
         met,
@@ -156,6 +213,38 @@ ROWS = {
         "nothing was taken out",
         "",
     ),
+    "recover has a node in hand that was read to be out": (
+        recovering,
+        30,
+        "(scim on tcp://lb1:1: maint; scim on tcp://lb2:1: maint; web on tcp://lb3:1: maint): a may have been stopped",
+        "a",
+    ),
+    "recover has a node in hand that looked well": (
+        recovering_what_is_well,
+        40,
+        "whether a is in service could not be read to the end",
+        "",
+    ),
+    "recover has a node in hand that only the first look showed": (
+        recovering_unread,
+        30,
+        "scim on tcp://lb1:1: ready, but a may have been stopped and was not seen back",
+        "a",
+    ),
+    "recover has a node in hand that nobody could read": (
+        begun_by_the_dead,
+        30,
+        "scim on tcp://lb1:1: not read, but a may have been stopped and was not seen back",
+        "a",
+    ),
+    "ready has a drained node in hand, and wrote nothing": (by_hand, 40, OURS.format("a, b, c"), ""),
+    "a node that was found drained was restarted, and is not back": (
+        found_drained_and_stopped,
+        30,
+        "scim on tcp://lb1:1: drain, but a was stopped and was not seen back",
+        "a",
+    ),
+    "a reload wiped the drain, and that was read": (reloaded, 40, OURS.format("a, b, c"), ""),
     "recover could not read the claims": (
         lambda look, story: Traces(reading=True),
         40,

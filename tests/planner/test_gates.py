@@ -156,6 +156,22 @@ def test_a_refusal_counts_and_names_who_lacks_why():
     assert no[0].remedy
 
 
+def test_a_cause_that_many_nodes_share_is_told_once():
+    look, _ = scene(plan=make_plan("abcd"))
+    for node in "abcd":
+        look.ill(node, "scim", state="token refused")
+    look.set("d", "web", unused="weight 0").mute("scim", 1)
+    told = gates.in_words(
+        [(n, v) for n in "abcd" for v in gates.refusals(gates.before_claim(look.plan, look.now(), n))]
+    )
+    scim = "without a 0 of 3 others serve, 3 must (min_ready all-others): b, c, d are token refused by our own check"
+    web = "without a 2 of 3 others serve, 3 must (min_ready all-others): d has weight 0, so that no new client is sent"
+    assert told.startswith("a: readable: ")
+    assert f"a: min_ready: scim on tcp://lb1:1, pool scim-pool: {scim} (as for b, c, d); " in told
+    assert f"a: min_ready: web on tcp://lb3:1, pool web-pool: {web} there (as for b, c)" in told
+    assert told.count("token refused") == 1
+
+
 REMEDIES = {
     "by a person": (
         make_plan(),

@@ -7,7 +7,7 @@ import pytest
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.reading import Check, Found
 from rollsafe.planner.outcome import Ending, judge
-from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, scene
+from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, look_again, scene
 
 
 def ending(look: Look, story: Story) -> Ending:
@@ -36,7 +36,52 @@ def unheard(look: Look, story: Story) -> None:
     story.halt("something failed")
 
 
+def hung_before_maint(look: Look, story: Story) -> None:
+    """Web was drained; whether maint landed nobody knows, and the endpoint is silent since: out it is either way."""
+    story.begin("a")
+    story.wrote(look.member("a", "web"), DRAIN)
+    story.wrote(look.member("a", "web"), MAINT, done=False)
+    look.mute("web")
+    story.halt("something failed")
+
+
+def wiped_and_silent(look: Look, story: Story) -> None:
+    """Web was drained, a reload put it back, which was read; then the endpoint fell silent."""
+    story.begin("a")
+    story.wrote(look.member("a", "web"), DRAIN)
+    look.set("a", "web", admin=READY)
+    look_again(look, story)
+    look.mute("web")
+    story.halt("something failed")
+
+
+def wiped_drained_and_silent(look: Look, story: Story) -> None:
+    """As before, but it was drained once more before the endpoint fell silent."""
+    wiped_and_silent(look, story)
+    look.at_s += 1.0
+    story.wrote(look.member("a", "web"), DRAIN)
+
+
+def down_wiped_and_silent(look: Look, story: Story) -> None:
+    """It never came up; a reload called it ready, which was read; then the endpoint fell silent."""
+    out(look, story)
+    story.add("restart.intent", "a", identity_before="old")
+    look.set("a", admin=READY).ill("a")
+    look_again(look, story)
+    look.mute("web").mute("scim", 0).mute("scim", 1)
+
+
 ROWS = {
+    "a reload called a dead node ready, and its endpoint fell silent": (
+        down_wiped_and_silent,
+        "node-out",
+        30,
+        {"a"},
+        set(),
+    ),
+    "silent between drain and maint": (hung_before_maint, "node-out", 30, {"a"}, set()),
+    "a reload put it back before its endpoint fell silent": (wiped_and_silent, "unknown", 40, set(), set()),
+    "drained once more before its endpoint fell silent": (wiped_drained_and_silent, "node-out", 30, {"a"}, set()),
     "all were restarted": (lambda look, story: restarted(story, "abc"), "done", 0, set(), set()),
     "all were restarted, and one died long after it was back": (
         lambda look, story: restarted(story, "abc") or look.ill("a").set("a", check=Check.DOWN),
