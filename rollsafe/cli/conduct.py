@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from rollsafe.cli.interrupt import hangup_is_ignored
 from rollsafe.cli.listening import outside_listeners
 from rollsafe.cli.probe_news import ProbeNews
 from rollsafe.cli.who import holder, run_id, who
+from rollsafe.cli.words import mend_command
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded, find_inventory, load_inventory
 from rollsafe.config.secrets import resolve_all
@@ -363,12 +364,6 @@ def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def mend_command(paths: Sequence[Path]) -> str:
-    """The command that puts back what is out, to be typed as it is: also where there is no terminal to be asked on."""
-    unasked = "" if sys.stdin.isatty() else " --yes"
-    return f"rollsafe recover{inventory_words(paths)}{unasked}"
 
 
 def ask_or_refuse(question: str, *, yes: bool) -> None:

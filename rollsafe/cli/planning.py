@@ -7,10 +7,10 @@ from typing import Any
 
 from rollsafe.cli.asked import Asked
 from rollsafe.cli.common import inventory_words
-from rollsafe.cli.conduct import mend_command
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.looking import Looking, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.cli.past import past_of
+from rollsafe.cli.words import mend_command
 from rollsafe.engine.preflight import Selection, plan_of
 from rollsafe.errors import Effect, InvalidInput, PortError, Refused
 from rollsafe.model.claim import ClaimRecord

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from rollsafe.cli.asked import Asked
 from rollsafe.cli.common import colours
-from rollsafe.cli.conduct import mend_command
 from rollsafe.cli.looking import Looking, Sight, look, painter, print_json, print_lines
+from rollsafe.cli.words import mend_command
 from rollsafe.engine import takeover
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def inventory_words(paths: Sequence[Path]) -> str:
     if len(paths) == 1 and paths[0] == Path("inventory.yml"):
         return ""
     return "".join(f" -i {shlex.quote(str(path))}" for path in paths)
+
+
+def mend_command(paths: Sequence[Path]) -> str:
+    """The command that puts back what is out, to be typed as it is: also where there is no terminal to be asked on."""
+    unasked = "" if sys.stdin.isatty() else " --yes"
+    return f"rollsafe recover{inventory_words(paths)}{unasked}"
 
 
 def inventory_named(paths: Sequence[Path] | None) -> str:

@@ -22,10 +22,10 @@ import typer
 from rollsafe.cli import ending
 from rollsafe.cli.app import COMMANDS
 from rollsafe.cli.common import as_typed, node_names
-from rollsafe.cli.conduct import Conductor, Options, mend_command
+from rollsafe.cli.conduct import Conductor, Options
 from rollsafe.cli.exits import ExitCode
 from rollsafe.cli.stdout import SafeStdout
-from rollsafe.cli.words import inventory_said
+from rollsafe.cli.words import inventory_said, mend_command
 from rollsafe.clock import SystemClock
 from rollsafe.engine.orders import Orders
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
