@@ -124,7 +124,7 @@ def _act(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: floa
     if not hand.stopped:
         return _untouched(plan, state, hand, now, at_s)
     if hand.counts_as_stopped and _nothing_left_to_do(plan, hand, now):
-        return FinishNode(hand.name, "put back")
+        return _all_back(plan, hand, now)
     if hand.restart in (Restart.FAILED, Restart.UNFENCED) and state.halt is None:
         return HaltRun(hand.restart_failure, remedy=f"look at {hand.name} before the next run")
     if _may_go_back(plan, hand, now):
@@ -139,6 +139,20 @@ def _untouched(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s
     decision = drain.next_decision(plan, state, hand, now, at_s)
     drained_by_hand = state.mode == "drain" and isinstance(decision, RestartNode)
     return FinishNode(hand.name, "drained") if drained_by_hand else decision
+
+
+def _all_back(plan: Plan, hand: NodeState, now: Readings) -> Decision:
+    """No member is left to be put back. `ready` by hand promises more: that the node is healthy. One that its balancers
+    see up, and that fails our own check, is not on its way: waiting for it would only keep others out."""
+    if not hand.read or now.healthy(hand.name, tuple(s.name for s in plan.services)):
+        return FinishNode(hand.name, "put back")
+    ill = restart.ill(plan, hand.name, now)
+    if not ill:
+        return restart.next_decision(plan, hand, now)  # it starts, or has not answered yet
+    return HaltRun(
+        f"every member of {hand.name} is in service, but by our own check it is not healthy: {ill}",
+        remedy=f"look at the logs of {hand.name}, and at its health check in the inventory",
+    )
 
 
 def _nothing_left_to_do(plan: Plan, hand: NodeState, now: Readings) -> bool:

@@ -16,6 +16,7 @@ from rollsafe.planner.watch import serves
 
 NO_MEMBER = "no member of its pool any more"
 _OUT = {AdminState.DRAIN.value, AdminState.MAINT.value}
+_NOTHING = "nothing was written, all as they were found"
 AS_TOLD = ("drained", "forgotten")  # a node that stays out because somebody said so
 DONE, STOPPED, NODE_OUT, UNKNOWN = ("done", 0), ("stopped", 20), ("node-out", 30), ("unknown", 40)
 
@@ -180,6 +181,8 @@ def _node(
         outcome = "left out"
     elif any(_is_unread(now.member(m)) for m in plan.members_of(name)):
         outcome = "unknown"
+    elif node.read and state.halt is not None and not node.last_seen:
+        outcome = "not begun"  # `ready` by hand came to no write
     elif node.restart is Restart.DONE:
         outcome = "restarted"
     else:
@@ -209,9 +212,16 @@ def _verdict(
     if state.mode == "recover":
         return DONE, f"everything is as it was found{_forgotten(state)}."
     if state.halt is not None:
-        done = "nothing was written" if state.mode == "ready" else f"stopped with {_restarted(plan, state)}"
-        return STOPPED, f"{done}, all as they were found{why}{remedy}{_cut(state)}"
+        return STOPPED, f"{_so_far(plan, state)}{why}{remedy}{_cut(state)}"
     return DONE, _done(plan, state.mode, mend) + _cut(state)
+
+
+def _so_far(plan: Plan, state: RunState) -> str:
+    """What a command that stopped early has done, with nothing left out by it."""
+    if state.mode != "ready":
+        return f"stopped with {_restarted(plan, state)}, all as they were found"
+    back = [f"{m.service} of {m.node} on {m.endpoint}" for node in state.nodes.values() for m in node.last_seen]
+    return f"put back: {', '.join(back)}; nothing else was written" if back else _NOTHING
 
 
 def _restarted(plan: Plan, state: RunState) -> str:

@@ -172,6 +172,13 @@ def healthy_since(hand: NodeState, now: Readings) -> float | None:
     return max(since, hand.healthy_started_s)
 
 
+def ill(plan: Plan, node: str, now: Readings) -> str:
+    """What of a node fails our own checks, and is not on its way (STARTING); empty where nothing does, as read."""
+    readings = {s.name: now.health.get((node, s.name)) for s in plan.services}
+    failed = [name for name, it in readings.items() if it is not None and not it.healthy and not it.progress]
+    return ", ".join(f"{name} {_state(now, node, name)}" for name in failed)
+
+
 def start_timeout_s(plan: Plan, node: str) -> float:
     """How long a node may take to start; nodes that the run does not restart have the policy's."""
     for planned in plan.nodes:

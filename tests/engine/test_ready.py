@@ -22,8 +22,8 @@ from rollsafe.rehearsal.world import SimWorld
 class Drained:
     """A cluster whose n1 a person has drained: web in maint, as `drain` leaves it."""
 
-    def __init__(self) -> None:
-        self.cluster, steps = shorten(small_cluster(), EACH_NODE)
+    def __init__(self, endpoints: int = 1) -> None:
+        self.cluster, steps = shorten(small_cluster(endpoints=endpoints), EACH_NODE)
         self.sim, self.engine = SimWorld(self.cluster), Engine(self.cluster, steps)
         self.sim.person_sets("n1", AdminState.DRAIN, "scim")
         self.sim.person_sets("n1", AdminState.MAINT, "web")
@@ -52,6 +52,58 @@ def test_a_node_that_is_not_healthy_stays_as_a_person_left_it_and_nothing_is_in_
     assert "`rollsafe ready n1`" in ended.message
     it.sim.nodes["n1"].sick.clear()
     assert it.ready(it.sim.operator("second")).exit_code == 0
+    assert it.in_service()
+
+
+def test_a_node_in_service_that_our_own_check_refuses_is_left_to_its_balancer_and_blocks_nobody() -> None:
+    it = Drained()
+    it.sim.person_sets("n1", AdminState.READY)
+    it.sim.timeline.pass_time(5.0)
+    seat = next(seat for _, seat in it.sim.seats("n1", "scim"))
+    seat.checked = False  # the balancer sees nothing of it
+    it.sim.nodes["n1"].sick.append((0.0, math.inf, "scim"))
+    operator = it.sim.operator("first")
+    ended = it.ready(operator)
+    assert (ended.outcome, ended.exit_code, ended.left_out) == ("stopped", 20, ()), ended.message
+    assert ended.message.startswith("nothing was written, all as they were found: every member of n1 is in service")
+    assert "not healthy: scim refused." in ended.message
+    assert ended.nodes["n1"]["outcome"] == "not begun"
+    assert (it.claims(), it.sim.outside.acts) == ([], [])
+    assert [entry["state"].partition(", ")[2] for entry in ended.others] == ["refused by our own check"]
+
+
+def down_on_one_endpoint(it: Drained) -> None:
+    """The first of SCIM's two balancers has lost its way to the node; the node itself is well."""
+
+    def lose() -> None:
+        _, seat = it.sim.seats("n1", "scim")[0]
+        seat.up, seat.health = False, 0
+
+    it.sim.timeline.every(0.1, lose)
+    it.sim.timeline.pass_time(5.0)
+
+
+def test_a_node_that_one_endpoint_alone_sees_down_is_named_and_blocks_nobody() -> None:
+    it = Drained(endpoints=2)
+    it.sim.person_sets("n1", AdminState.READY)
+    down_on_one_endpoint(it)
+    ended = it.ready(it.sim.operator("first"))
+    assert (ended.exit_code, ended.left_out) == (20, ()), ended.message
+    assert ended.message.startswith(
+        "nothing was written, all as they were found: scim of n1 (scim/n1 on tcp://scim-lb1"
+    )
+    assert "the balancer's own check says down" in ended.message
+    assert (it.claims(), it.sim.outside.acts) == ([], [])
+    assert [entry["endpoint"] for entry in ended.others] == ["tcp://scim-lb1:9999"]
+
+
+def test_what_was_put_back_before_one_endpoint_stopped_it_is_told() -> None:
+    it = Drained(endpoints=2)
+    it.sim.person_sets("n1", AdminState.READY, "scim")
+    down_on_one_endpoint(it)
+    ended = it.ready(it.sim.operator("first"))
+    assert (ended.exit_code, ended.left_out, it.claims()) == (20, (), [])
+    assert ended.message.startswith("put back: web of n1 on tcp://web-lb1:9999; nothing else was written: scim of n1")
     assert it.in_service()
 
 
