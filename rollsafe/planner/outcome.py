@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import AdminState, Member, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Check, Member, SeatReading, Unread
 from rollsafe.planner import put_back
 from rollsafe.planner.commands import completed
 from rollsafe.planner.last_known import as_left, last_known, out_by_us
@@ -141,7 +141,8 @@ def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
 
 
 def others_of(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
-    """What is out by other hands: drained by somebody, or dead by itself."""
+    """What is out by other hands: drained by somebody, or dead by itself. A member whose check is rising (its balancer
+    was reloaded a moment ago) comes up by itself, unless our own check sees the node ill."""
     others = []
     for member in plan.members:
         seat = now.member(member)
@@ -154,7 +155,7 @@ def others_of(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> lis
         health = now.health.get((member.node, member.service))
         if seat.admin.out:
             others.append(_entry(member, seat.admin.value, ""))
-        elif not serves(seat) or (health is not None and not health.healthy):
+        elif seat.check is Check.DOWN or (health is not None and not health.healthy):
             own = f", {health.state} by our own check" if health is not None else ""
             others.append(_entry(member, f"{seat.check.value} by the balancer's check{own}", ""))
         elif seat.unused:

@@ -222,6 +222,25 @@ ROWS = {
 }
 
 
+RISING = {
+    "a reload put it back into service, and its first checks are due": (None, set()),
+    "and the node itself is dead": ("refused", {"scim"}),
+}
+
+
+@pytest.mark.parametrize("row", RISING)
+def test_a_member_that_comes_up_by_itself_is_out_by_nobodys_hand(row):
+    ill, named = RISING[row]
+    look, story = scene(lambda look, story: restarted(story, "abc"))
+    look.set("b", "scim", check=Check.RISING)
+    if ill:
+        look.ill("b", "scim", ill)
+    end = ending(look, story)
+    assert {entry["service"] for entry in end.others} == named
+    look.set("b", "scim", check=Check.DOWN)
+    assert {entry["service"] for entry in ending(look, story).others} == {"scim"}, "a balancer that sees it down"
+
+
 CONTRACT = {"node", "service", "balancer", "endpoint", "state", "mend"}
 
 
