@@ -324,7 +324,8 @@ def finish_now(log: RunLog, clock: RunClock, ending: Ending, summaries: Sequence
 
 
 def _last_words(clock: RunClock, ending: Ending, summaries: Sequence[ProbeSummary]) -> dict[str, Any]:
-    """Exactly the contract's fields."""
+    """The contract's fields, and `changed` where there is any."""
+    changed = {"changed": [dict(entry) for entry in ending.changed]} if ending.changed else {}
     return {
         "outcome": ending.outcome,
         "exit_code": ending.exit_code,
@@ -333,6 +334,7 @@ def _last_words(clock: RunClock, ending: Ending, summaries: Sequence[ProbeSummar
         "duration_s": round(clock.at_s(), 1),
         "left_out": [dict(entry) for entry in ending.left_out],
         "others": [dict(entry) for entry in ending.others],
+        **changed,
     }
 
 

@@ -269,6 +269,12 @@ EVENTS: dict[str, Event] = {
                 always=True,
             ),
             "others": Field("list", "what is out by other hands; it does not count for the exit code", always=True),
+            "changed": Field(
+                "list",
+                "what was found out before the run, and is in service (a reload of its balancer forgets that): node, "
+                "service, balancer, endpoint, state, found, and for a whole node `mend`, which takes it out again; it "
+                "does not count for the exit code",
+            ),
         },
     ),
 }

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import AdminState, Check, Member, SeatReading, Unread
-from rollsafe.planner import put_back
+from rollsafe.model.reading import AdminState, Check, Found, Member, SeatReading, Unread
+from rollsafe.planner import given_back, put_back
 from rollsafe.planner.commands import completed
 from rollsafe.planner.last_known import as_left, last_known, out_by_us
 from rollsafe.planner.left_behind import Entries, left_behind, silent
@@ -32,6 +32,7 @@ class Ending:
     left_out: tuple[Mapping[str, str], ...] = ()
     others: tuple[Mapping[str, str], ...] = ()
     unread: tuple[str, ...] = ()
+    changed: tuple[Mapping[str, str], ...] = ()  # was found out before the run, and is in service
 
 
 def judge(
@@ -54,9 +55,24 @@ def judge(
         unread.append(state.halt.reason)
     unread += _not_looked_at(plan, state, {entry["node"] for entry in left_out})
     nodes = {n: _node(plan, state, n, now, left_out, at_s) for n in _named(plan, state)}
-    (outcome, code), message = _verdict(plan, state, left_out, unread, mend)
+    changed = given_back.given_back(plan, _found(state, not_begun), now, mend) if not _lost(state) else []
+    (outcome, code), message = _verdict(plan, state, left_out, unread, mend, whole=not changed)
     message += _by_others(state, others) if code in (0, 20) else ""
-    return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread))
+    message += given_back.told(changed)
+    return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread), tuple(changed))
+
+
+def _found(state: RunState, not_begun: Entries) -> dict[Member, Found]:
+    """How each member was found that this run, or the dead one, had in hand; but those that are out as they were told
+    to be."""
+    nodes = [node for node in state.nodes.values() if node.outcome not in AS_TOLD]
+    of_claim = {it.member: it.found for entry in not_begun.values() for it in entry}
+    return {**of_claim, **{member: found for node in nodes for member, found in node.found.items()}}
+
+
+def _lost(state: RunState) -> bool:
+    """Does another run hold the claim, and answer for what was found?"""
+    return state.halt is not None and state.halt.lost
 
 
 def _not_looked_at(plan: Plan, state: RunState, out: set[str]) -> list[str]:
@@ -68,7 +84,7 @@ def _not_looked_at(plan: Plan, state: RunState, out: set[str]) -> list[str]:
 
 def _not_begun(state: RunState, entries: Entries | None) -> Entries:
     """What the dead run tells of the nodes that a recover did not come to. Where the claim is lost, another answers."""
-    if state.mode != "recover" or (state.halt is not None and state.halt.lost):
+    if state.mode != "recover" or _lost(state):
         return {}
     return {node: entry for node, entry in (entries or {}).items() if node not in state.nodes}
 
@@ -196,8 +212,9 @@ def _is_unread(seat: SeatReading | Unread) -> bool:
 
 
 def _verdict(
-    plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str
+    plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str, *, whole: bool
 ) -> tuple[tuple[str, int], str]:
+    """`whole`: is also what a person had taken out before the run as it was found?"""
     why = f": {state.halt.reason.rstrip('.')}." if state.halt is not None else "."
     remedy = f" {_capital(completed(state.halt.remedy, mend))}." if state.halt is not None and state.halt.remedy else ""
     unread = [one for one in unread if state.halt is None or one != state.halt.reason]  # `why` says it
@@ -211,7 +228,8 @@ def _verdict(
     if state.halt is not None and state.halt.lost:
         return UNKNOWN, f"whether everything is as it was found is not known{why}{remedy} To look: {mend}"
     if state.mode == "recover":
-        return DONE, f"everything is as it was found{_forgotten(state)}."
+        what = "everything" if whole else "all that the run took out"
+        return DONE, f"{what} is as it was found{_forgotten(state)}."
     if state.halt is not None:
         return STOPPED, f"{_so_far(plan, state)}{why}{remedy}{_cut(state)}"
     return DONE, _done(plan, state.mode, mend) + _cut(state)

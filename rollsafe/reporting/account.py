@@ -258,6 +258,7 @@ class Account:
     views: dict[str, ProbeView] = field(default_factory=dict)  # probe
     left_out: list[dict[str, str]] = field(default_factory=list)
     others: list[dict[str, str]] = field(default_factory=list)
+    changed: list[dict[str, str]] = field(default_factory=list)
     records: int = 0
 
     @property

@@ -216,6 +216,7 @@ class Fold:
         account.services = account.services or tuple(account.probes)
         account.left_out = _rows(data.get("left_out"))
         account.others = _rows(data.get("others"))
+        account.changed = _rows(data.get("changed"))
 
     # --- small hands -------------------------------------------------------------------------------------------
 

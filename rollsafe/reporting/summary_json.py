@@ -42,6 +42,7 @@ def _summary(account: Account) -> dict[str, Any]:
         "notes": [asdict(note) for note in account.notes],
         "left_out": account.left_out,
         "others": account.others,
+        "changed": account.changed,
     }
 
 
