@@ -119,7 +119,7 @@ class Watching:
     # --- alive or dead -----------------------------------------------------------------------------------------
 
     def _life(self, record: ClaimRecord, copies: takeover.Copies, *, patient: bool) -> str:
-        if all(copy.released for copy in copies.of(record.token.run).values()):
+        if copies.over(record.token.run):
             return "ended"
         if patient:
             return "alive" if self._beats_within(record) else "dead"

@@ -320,6 +320,8 @@ class Rollout:
         if ending.exit_code in (0, 20) and not self._no_more_writes:
             problems = setting.keeper.end()
             if problems:
+                if setting.orders.order is not Order.NOW:  # there is time for one more try
+                    setting.keeper.release(f"ended with 40: {problems[0]}")
                 text = f"{ending.message} But the claim could not be ended: {'; '.join(problems)}. Then: {setting.mend}"
                 return replace(ending, outcome="unknown", exit_code=40, message=text)
             setting.log.write("claim.ended", "the claim was removed from every node")

@@ -69,6 +69,13 @@ class Copies:
         begun = {record.token.run for record in self.records.values() if record.entries}
         return tuple(other for other in self.runs() if other != run and other not in begun)
 
+    def over(self, run: str) -> bool:
+        """Has the run's holder said that it does nothing more? One copy is enough: it says so only once it has ended,
+        and could not say it on a node that was silent then. Where copies name several holders, each must."""
+        holders = {_identity(copy) for copy in self.of(run).values()}
+        ended = (c for c in self.by_node.values() if isinstance(c, ClaimRecord) and (c.released or c.done))
+        return bool(holders) and holders <= {_identity(copy) for copy in ended}
+
     def highest(self, run: str) -> ClaimRecord:
         """The copy that counts. Raises KeyError where the run has none."""
         copies = self.of(run)
@@ -119,8 +126,9 @@ class Pulse:
 def lives(world: World, clock: RunClock, run: str, asked: Asked = never) -> bool:
     """Does the run's holder raise its beat? Watched for 15 s, or until it is seen to; a holder that has released its
     claim says itself that it does nothing more. Raises AskedToStop."""
-    first = read_copies(world).of(run)
-    if not first or all(copy.released for copy in first.values()):
+    copies = read_copies(world)
+    first = copies.of(run)
+    if not first or copies.over(run):
         return False
     deadline_s = clock.at_s() + BEAT_WATCH_S
     while clock.at_s() < deadline_s:
