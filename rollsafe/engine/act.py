@@ -81,10 +81,9 @@ class Actor:
         found = {m: seat.found for m in self._plan.members_of(node) if isinstance(seat := now.member(m), SeatReading)}
         assert len(found) == len(self._plan.members_of(node)), "a node is begun only when all its members were read"
         entry = tuple(FoundMember(m, f, _may_write(f)) for m, f in found.items())
+        doing = f"{'draining' if self._log.state.mode == 'drain' else 'restarting'} {node}"
         try:
-            self._keeper.change(
-                entries=with_entry(self._keeper.record, node, entry), node_in_hand=node, doing=f"restarting {node}"
-            )
+            self._keeper.change(entries=with_entry(self._keeper.record, node, entry), node_in_hand=node, doing=doing)
         except ClaimError as error:
             self._log.write(
                 "gate.checked", str(error), data={"gate": "claim", "allowed": False, "reason": str(error), "for": node}

@@ -47,10 +47,12 @@ def refuse_if_alive(session: "Session", copies: takeover.Copies, run_id: str, co
         raise Refused(f"{told}. To take it over all the same: {in_place_of_recover(session.mend, command)} --take-over")
 
 
-def met(session: "Session", blocked: Blocked, now: Readings) -> Ending:
-    """Another's claim stands in the way: 10, or 30 where a dead run left a node out. Raises AskedToStop."""
+def met(session: "Session", blocked: Blocked, now: Readings, *, alive: bool | None = None) -> Ending:
+    """Another's claim stands in the way: 10, or 30 where a dead run left a node out. Its beat is watched, unless it was
+    (`alive`). Raises AskedToStop."""
     record = blocked.record
-    alive = takeover.lives(session.world, session.clock, record.token.run, asked(session, "run"))
+    if alive is None:
+        alive = takeover.lives(session.world, session.clock, record.token.run, asked(session, "run"))
     session.traces.alive = alive
     if alive:
         text = takeover.describe(newest(session), alive=True)  # it may have been taken over while it was watched
@@ -103,11 +105,11 @@ def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | N
     return Ending("unknown", 40, message, unread=tuple(unread)) if unread else Ending("refused", 10, message)
 
 
-def stopped(session: "Session") -> Ending:
-    """A signal ended the wait at another's claim. What that run left out is named, though it may live: nobody mends a
-    node that nobody was told of, and `recover` looks for itself."""
+def stopped(session: "Session", what: str = "put back") -> Ending:
+    """A signal ended the wait at another's claim, before anything was put back, or begun. What that run left out is
+    named, though it may live: nobody mends a node that nobody was told of, and `recover` looks for itself."""
     record, alive = newest(session), session.traces.alive
-    why = f"asked to stop before anything was put back; {takeover.describe(record, alive=alive)}"
+    why = f"asked to stop before anything was {what}; {takeover.describe(record, alive=alive)}"
     if alive:
         look = in_place_of_recover(session.mend, "status")
         return Ending("stopped", 20, f"nothing was touched: {why}. To look: {look}")

@@ -107,20 +107,28 @@ def _reader(world: World, node: str) -> Callable[[], ClaimRecord | Unread | None
 
 
 class Pulse:
-    """Whether a beat was seen to go on of late, where a claim is looked at again and again: a wait that a signal ends
-    must know whose node is out, that of a dead run or of one that lives."""
+    """Whether a beat goes on, where a claim is looked at again and again. A wait that a signal ends must know whose
+    node is out, that of a dead run or of one that lives; one whose time is up need not watch the beat once more."""
 
     def __init__(self, clock: RunClock) -> None:
         self._clock = clock
-        self._last: ClaimRecord | None = None
-        self._moved_s = float("-inf")
+        self._run = ""
+        self._last: dict[str, ClaimRecord | None] = {}  # what each node that answered carried
+        self._since_s = 0.0  # since then nothing has moved
+        self._moved = False
 
-    def feel(self, record: ClaimRecord) -> bool | None:
-        """One look: True where the beat has moved in the last 15 s, else None, for nobody has watched it on end."""
-        last, self._last = self._last, record
-        if last is not None and last.token.run == record.token.run and _moved(last, record):
-            self._moved_s = self._clock.at_s()
-        return True if self._clock.at_s() - self._moved_s < BEAT_WATCH_S else None
+    def feel(self, copies: Copies, run: str) -> bool | None:
+        """One look at a run's claim: True where its beat has moved in the last 15 s, False where it has not, or its
+        holder said that it has ended; None where nobody has watched it for that long."""
+        now_s, last = self._clock.at_s(), self._last if self._run == run else {}
+        moved = any(node in last and _moved(last[node], copy) for node, copy in copies.of(run).items())
+        if moved or not last:
+            self._since_s, self._moved = now_s, moved
+        seen = {node: it for node, it in copies.by_node.items() if not isinstance(it, Unread)}
+        self._run, self._last = run, {**last, **seen}
+        if copies.over(run) or now_s - self._since_s >= BEAT_WATCH_S:
+            return False
+        return True if self._moved else None
 
 
 def lives(world: World, clock: RunClock, run: str, asked: Asked = never) -> bool:
@@ -138,14 +146,14 @@ def lives(world: World, clock: RunClock, run: str, asked: Asked = never) -> bool
         if not now.of(run) and not now.unread:
             return False  # it has just ended
         for node, copy in now.of(run).items():
-            before = first.get(node)
-            if before is None or _moved(before, copy):
+            if _moved(first.get(node), copy):
                 return True
     return False
 
 
-def _moved(before: ClaimRecord, now: ClaimRecord) -> bool:
-    return now.beat > before.beat or now.token != before.token
+def _moved(before: ClaimRecord | None, now: ClaimRecord) -> bool:
+    """Has a copy been written to, or made, since it was read?"""
+    return before is None or now.beat > before.beat or now.token != before.token
 
 
 def describe(record: ClaimRecord, *, alive: bool | None) -> str:

@@ -17,6 +17,7 @@ class Traces:
     before: Readings | None = None  # what the balancers showed when the command began
     watch: Watch = field(default_factory=Watch)  # of the loop's last look
     keeper: ClaimKeeper | None = None
+    lock_until_s: float | None = None  # until when another's claim is waited for, on the run's clock
 
     def claims(self) -> tuple[str, ...]:
         """The nodes on which this run's own claim stands: those that owe an answer to its last change, else all."""
