@@ -70,12 +70,16 @@ def met(session: "Session", blocked: Blocked, now: Readings, *, alive: bool | No
 
 def unknown_here(session: "Session", record: ClaimRecord) -> str:
     """What the claim's run may have written, though its journal here tells of no such write; empty where all is known.
-    With a journal that lost its end (an older copy), our own drain would count as a person's, and stay."""
+    With a journal that lost its end (an older copy), our own drain would count as a person's, and stay. Nor
+    can a run be gone on with where a member of a node that it began has left its pool."""
     nodes, (now, _) = session.log.state.nodes, _read_now(session, None)
     for told in (told for entry in record.entries.values() for told in entry):
+        seat = now.member(told.member)
+        if told.wrote and isinstance(seat, Unread) and seat.no_member:
+            return f"{seat.reason}, so that {told.member.node} can't be gone on with: somebody took it out since"
         known = nodes.get(told.member.node)
         wrote = known.wrote.get(told.member, frozenset()) if known is not None else frozenset()
-        why = _unknown(told, now.member(told.member), {state.value for state in wrote})
+        why = _unknown(told, seat, {state.value for state in wrote})
         if why:
             return f"{told.member} {why}: the journal here of run {record.token.run} does not tell of such a write"
     return ""

@@ -20,7 +20,7 @@ def judge_budget(settings: ProbeSettings, summary: ProbeSummary) -> Budget:
     if broken := _hard(settings, summary):
         return Budget(Level.STOP, f"{who}: {broken}", f"see why {settings.url} failed before the next run")
     if held := _soft(settings, summary):
-        return Budget(Level.HOLD, f"{who}: {held}", f"it opens when {settings.url} answers as expected")
+        return Budget(Level.HOLD, f"{who}: {held[0]}", held[1])
     longest = f", longest outage {_seconds(summary.longest_outage_s)}" if summary.failed else ""
     reason = f"{who}: {summary.failed} of {summary.probes} failed{longest} (allowed {_seconds(settings.max_outage_s)})"
     return Budget(Level.FINE, reason)
@@ -49,20 +49,23 @@ def _hard(settings: ProbeSettings, summary: ProbeSummary) -> str:
     return ""
 
 
-def _soft(settings: ProbeSettings, summary: ProbeSummary) -> str:
+def _soft(settings: ProbeSettings, summary: ProbeSummary) -> tuple[str, str] | None:
+    """Why no other node is begun, and what changes that. What has failed for too long once is not forgotten."""
+    opens = f"it opens when {settings.url} answers as expected"
+    hold_s = settings.hold_outage_s
+    if hold_s is not None and summary.longest_outage_s > hold_s:
+        longest = _seconds(summary.longest_outage_s)
+        reason = f"an outage of {longest}, past {_seconds(hold_s)} (hold_outage) no other node is begun"
+        return reason, f"it does not open in this run any more: see why {settings.url} failed before the next one"
     if summary.failed_in_a_row:
         detail = summary.last.evidence.detail if summary.last else ""
         return f"failing for {_seconds(summary.outage_s)}, {summary.failed_in_a_row} in a row" + (
             f": {detail}" if detail else ""
-        )
-    hold_s = settings.hold_outage_s
-    if hold_s is not None and summary.longest_outage_s > hold_s:
-        return f"an outage of {_seconds(summary.longest_outage_s)}, past {_seconds(hold_s)} no other node is begun"
+        ), opens
     if summary.unread_for_s > quiet_limit_s(settings):
-        return f"no answer of it for {_seconds(summary.unread_for_s)}: the prober stalls, which is no success"
-    if summary.probes == 0:
-        return "nothing was asked yet"
-    return ""
+        reason = f"no answer of it for {_seconds(summary.unread_for_s)}: the prober stalls, which is no success"
+        return reason, opens
+    return ("nothing was asked yet", opens) if summary.probes == 0 else None
 
 
 def _seconds(value: float) -> str:

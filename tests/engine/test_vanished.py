@@ -55,3 +55,16 @@ def test_a_run_finishes_the_node_begins_no_other_and_names_what_is_gone(type_: s
     assert {node.name for node in sim.nodes.values() if node.restarts} <= {"n1"}
     assert sim.as_found()
     assert all(node.claim is None for node in sim.nodes.values())
+
+
+def test_resume_says_what_is_true_of_a_member_that_is_gone_and_blames_no_journal() -> None:
+    sim, engine = killed_in_the_restart()
+    take_out(sim)
+    operator = sim.operator("second")
+    operator.records.extend(sim.operators[0].records)
+    ended = engine("resume", operator, sim.world(operator), "r")
+    gone = "scim on tcp://scim-lb1:9999 has no member n1 any more, so that n1 can't be gone on with: somebody took it"
+    assert ended.exit_code == 30, "web of n1 is out by that run still"
+    assert gone in ended.message
+    assert "journal" not in ended.message
+    assert ended.message.endswith("To put it back: rollsafe recover")

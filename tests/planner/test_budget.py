@@ -92,6 +92,20 @@ def test_budget(row):
     assert bool(budget.remedy) is (level is not FINE)
 
 
+@pytest.mark.parametrize("failing_s", [0.0, 6.0])
+def test_past_the_soft_limit_nobody_is_told_to_wait_for_what_never_opens(failing_s):
+    settings = ProbeSettings("scim", "outside", "https://scim.example.com", hold_outage_s=5)
+    seen = {"failed": 2, "longest_outage_s": 6.0, "outage_s": failing_s, "failed_in_a_row": 2 if failing_s else 0}
+    budget = judge_budget(settings, ProbeSummary("scim", "outside", probes=50, **seen))
+    assert budget.level is HOLD
+    assert budget.remedy == (
+        "it does not open in this run any more: see why https://scim.example.com failed before the next one"
+    )
+    assert "(hold_outage)" in budget.reason
+    well = judge_budget(settings, ProbeSummary("scim", "outside", 50, 2, longest_outage_s=6.0))
+    assert well.level is HOLD, "and indeed it answers again, and the gate is closed"
+
+
 def test_the_worst_probe_counts():
     probes = [ProbeSettings(service, "p", "https://x") for service in ("scim", "web")]
     fine, failing = ProbeSummary("scim", "p", 50), ProbeSummary("web", "p", 50, 2, 2, outage_s=6)
