@@ -109,6 +109,27 @@ def test_a_folder_that_only_root_writes_is_named(shared: Path) -> None:
         assert caught.value.effect is Effect.NONE
 
 
+class OnReadOnly(As):
+    """As root, with a file system over the claim folder that is mounted read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(0)
+        mount = f"mount -t tmpfs -o ro,mode=2770 none {folder} && exec sh -c "
+        self._words = ["unshare", "--mount", "sh", "-c", f'{mount} "$0"']
+
+
+def test_a_read_only_file_system_is_told_for_what_it_is(shared: Path) -> None:
+    connection = OnReadOnly(shared)
+    if connection.run_standing("true", timeout_s=10).exit_status != 0:
+        pytest.skip("nothing can be mounted here")
+    claim = SshClaimFile(connection, str(shared), "prod", "jira1")
+    with pytest.raises(ClaimError, match="a read-only file system: mount it writable, or name another") as caught:
+        claim.may_claim()
+    assert "group" not in str(caught.value)
+    with pytest.raises(ClaimError, match="Read-only file system"):
+        claim.create(RECORD)
+
+
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
 def test_the_scripts_run_in_every_shell(shared: Path, shell: list[str]) -> None:
     connection = As(54301, GROUP, shell=tuple(shell))

@@ -84,7 +84,15 @@ _MAY_CLAIM = """
 need flock sync mktemp head wc find setsid cat chmod ln mkdir mv rm
 if folder look; then
   no_link "$file" "$lock"
-  if [ ! -w "$dir" ]; then fail "$(id -un) may not write to the claim folder $dir: add this user to its group"; fi
+  if [ ! -w "$dir" ]; then
+    said=$(LC_ALL=C mktemp "$dir/.claim.XXXXXX" 2>&1) && rm -f "$said"
+    case $said in
+      *"Read-only file system"*)
+        fail "the claim folder $dir is on a read-only file system: mount it writable, or name another claim_dir"
+        ;;
+    esac
+    fail "$(id -un) may not write to the claim folder $dir: add this user to its group"
+  fi
 else
   up=${dir%/*}/
   if [ ! -d "$up" ]; then fail "$up is missing: claim_dir, $dir, must be the last folder of a path that exists"; fi
