@@ -374,5 +374,12 @@ def ask_or_refuse(question: str, *, yes: bool) -> None:
         raise Refused("nothing was touched: without a terminal nobody can be asked; give --yes")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-D or Ctrl-C: what follows begins a line of its own
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+    if answer.strip().lower() not in ("y", "yes"):
         raise Refused("nothing was touched: the question was answered with no")

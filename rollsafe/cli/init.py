@@ -157,7 +157,8 @@ def _ask(text: str, default: str | None, check: Callable[[str], str] | None = No
         answer: str = typer.prompt(text, default=default, value_proc=checked, show_default=bool(default))
     except typer.Abort:
         if sys.stdin.isatty():
-            raise  # Ctrl-C
+            typer.echo(err=True)  # Ctrl-C or Ctrl-D: what follows begins a line of its own
+            raise
         if default is not None and _defaults_answer.get():
             typer.echo(default)
             return checked(default)
