@@ -35,7 +35,7 @@ def is_reference(text: str) -> bool:
 
 
 def make_secret(text: str, base: Path) -> Secret:
-    """The secret behind the text. A relative `file:` starts at `base`. Raises ValueError where that can't be."""
+    """The secret behind the text. A relative path starts at `base`. Raises ValueError where that can't be."""
     if not is_reference(text):
         if not text:
             raise ValueError("is empty: name where the secret is kept, such as env:NAME")
@@ -49,7 +49,7 @@ def make_secret(text: str, base: Path) -> Secret:
         path = base / _at_home(rest)
         return Secret(f"file:{path}", lambda: _from_file(path))
     if scheme == "command":
-        words = _words(rest)
+        words = _words(rest, base)
         return Secret(f"command:{words[0]}", lambda: _from_command(words, base))
     service, slash, user = rest.rpartition("/")
     if not slash or not service or not user:
@@ -249,12 +249,14 @@ def _from_keyring(service: str, user: str) -> str:
     return _whole(reference, value)
 
 
-def _words(rest: str) -> list[str]:
+def _words(rest: str, base: Path) -> list[str]:
+    """The program, whole where it is a path, and its arguments. One without a slash is looked for in PATH."""
     try:
         words = shlex.split(rest)
     except ValueError:
         raise ValueError("the command has a quote that is not closed") from None
-    return [str(_at_home(words[0])), *words[1:]]
+    program = str(_at_home(words[0]))
+    return [str((base / program).absolute()) if "/" in words[0] else program, *words[1:]]
 
 
 def _at_home(path: str) -> Path:

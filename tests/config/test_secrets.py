@@ -1,5 +1,6 @@
 """Secrets: read when they are needed, told by reference only, and never printed."""
 
+import os
 import pickle
 import resource
 import sys
@@ -147,6 +148,30 @@ def test_what_is_named_and_not_there_is_told_with_its_line(tmp_path: Path, monke
     with pytest.raises(InvalidInput) as caught:
         resolve_all(loaded.cluster, loaded.named)
     assert [text for text in caught.value.problems if text not in told] == []
+
+
+@pytest.mark.parametrize("program", ["./get-token", "bin/get-token", "../get-token"])
+def test_a_relative_program_starts_at_the_inventory_wherever_the_command_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    home, elsewhere = tmp_path / "inventories" / "prod", tmp_path / "elsewhere"
+    (home / "bin").mkdir(parents=True)
+    elsewhere.mkdir()
+    text = SMALL.replace("tenants: [{id: zbs1}]", f"tenants: [{{id: zbs1, token: 'command:{program} jira'}}]")
+    named = write(home, text)
+    where = home / program
+    where.write_text("#!/bin/sh\necho canary-$1\n")
+    where.chmod(0o755)
+    monkeypatch.chdir(elsewhere)
+    for file in (named, Path(os.path.relpath(named))):
+        cluster = load_inventory([file]).cluster
+        assert check_secret_references(cluster) == []
+        assert {secret.reveal() for secret in secrets_of(cluster)} == {"canary-jira"}
+    where.unlink()
+    (elsewhere / "get-token").write_text("#!/bin/sh\n")  # another of that name, where the command is typed
+    (elsewhere / "get-token").chmod(0o755)
+    told = check_secret_references(load_inventory([named]).cluster)
+    assert told == [f"command:{where}: there is no such program"]
 
 
 def test_no_secret_is_ever_in_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
