@@ -8,6 +8,7 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.model.plan import Plan
 from rollsafe.model.record import Record
+from rollsafe.planner.by_node import told
 from rollsafe.planner.fold import fold
 from rollsafe.planner.outcome import in_place_of_recover
 from rollsafe.ports import JournalWriter
@@ -21,8 +22,7 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
     if run_id is not None and not claimed and not copies.unread:
         return _nothing(conductor, run_id)
     if not claimed:
-        unread = "; ".join(f"{n}: {why}" for n, why in copies.unread.items())
-        where = f"; these nodes could not be asked: {unread}" if unread else ""
+        where = f"; these nodes could not be asked: {told(copies.unread)}" if copies.unread else ""
         window = in_place_of_recover(conductor.mend, "run")
         nothing = Refused(f"there is no claim to go on with{where}. A new window: {window}")
         return conductor.refuse(nothing, "resume")

@@ -11,6 +11,7 @@ from typing import Any
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import ClaimError, Effect
 from rollsafe.model.claim import ClaimRecord, FoundMember, Token, Who
+from rollsafe.planner.by_node import bare, told
 from rollsafe.planner.gates import CLAIM_FRESH_S
 from rollsafe.planner.readings import ClaimView, Ours
 from rollsafe.ports import World
@@ -164,7 +165,7 @@ class ClaimKeeper:
                 self._remove(node)
                 del self.tokens[node]
             except ClaimError as error:
-                problems.append(f"{node}: {error}")
+                problems.append(f"{node}: {bare(node, str(error))}")
         return problems
 
     def _remove(self, node: str) -> None:
@@ -355,7 +356,8 @@ class ClaimKeeper:
         ours = [self._seen[n].asked_s for n, v in views.items() if v.ours is Ours.OURS]
         if len(ours) == len(views):
             return Confirmed(True, "", self.read_at_s + CLAIM_FRESH_S)
-        missing = "; ".join(f"{n}: {v.ours.value} ({v.detail})" for n, v in views.items() if v.ours is not Ours.OURS)
+        not_ours = {node: view for node, view in views.items() if view.ours is not Ours.OURS}
+        missing = told({node: f"{view.ours.value} ({bare(node, view.detail)})" for node, view in not_ours.items()})
         if taking_out:
             return Confirmed(False, f"taking a node out needs our claim on every node: {missing}")
         # A takeover raises every copy that it reaches, and outwaits 10 s after the last one: any copy that was ours
@@ -387,8 +389,7 @@ def first_record(cluster: str, run: str, holder: str, who: Who) -> ClaimRecord:
 
 def _raise_failed(failed: Mapping[str, str]) -> None:
     if failed:
-        told = "; ".join(f"{node}: {problem}" for node, problem in failed.items())
-        raise ClaimError(f"the claim could not be changed on {told}")
+        raise ClaimError(f"the claim could not be changed on {told(failed)}")
 
 
 def _describe(there: ClaimRecord) -> str:

@@ -19,6 +19,7 @@ from rollsafe.model.plan import Plan
 from rollsafe.model.reading import RestartReading, SeatReading, Unread
 from rollsafe.model.record import Record
 from rollsafe.model.verdict import Verdict
+from rollsafe.planner.by_node import unrepeated
 from rollsafe.planner.decisions import (
     BeginNode,
     Decision,
@@ -322,7 +323,9 @@ class Rollout:
             if problems:
                 if setting.orders.order is not Order.NOW:  # there is time for one more try
                     setting.keeper.release(f"ended with 40: {problems[0]}")
-                text = f"{ending.message} But the claim could not be ended: {'; '.join(problems)}. Then: {setting.mend}"
+                reasons = {node: view.detail for node, view in setting.keeper.views.items()}
+                why = unrepeated("; ".join(problems), ending.message, reasons)
+                text = f"{ending.message} But the claim could not be ended: {why}. Then: {setting.mend}"
                 return replace(ending, outcome="unknown", exit_code=40, message=text)
             setting.log.write("claim.ended", "the claim was removed from every node")
             return ending

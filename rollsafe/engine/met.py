@@ -12,6 +12,7 @@ from rollsafe.engine.claim import Blocked
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
+from rollsafe.planner import by_node
 from rollsafe.planner.expand import find_members
 from rollsafe.planner.left_behind import begun, in_service, left_behind
 from rollsafe.planner.outcome import Ending, in_place_of_recover, others_of
@@ -177,8 +178,7 @@ def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str 
     takeover.clear_done(session.world, copies)
     unread = {n: why for n, why in copies.unread.items() if n not in session.forget}
     if unread:
-        told = "; ".join(f"{node}: {why}" for node, why in unread.items())
-        text = f"there is no claim where it could be looked for, but {told} could not be asked"
+        text = f"there is no claim where it could be looked for; what could not be asked: {by_node.told(unread)}"
         return Ending("unknown", 40, f"{text}. Again: {session.mend}", unread=tuple(unread))
     what = f"no claim of run {run_id}" if run_id else "no claim"
     others = out_by_others(session) if run_id is None else []

@@ -12,6 +12,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
 from rollsafe.model.reading import Member, PoolReading, ProbeSample, Unread
 from rollsafe.planner import gates
+from rollsafe.planner.by_node import told
 from rollsafe.planner.estimate import Past
 from rollsafe.planner.expand import find_members, fine_nodes, make_plan, pools_of
 from rollsafe.planner.readings import Budget, PoolKey, Readings
@@ -158,8 +159,8 @@ def reach(world: World, plan: Plan, log: RunLog) -> None:
         }
         log.write("gate.checked", problem, node=node, data=words)
     if problems:
-        told = "; ".join(f"{node}: {problem.removeprefix(f'{node}: ')}" for node, problem in problems.items())
-        raise Refused(f"nothing was touched: not every node can be reached, claimed and restarted over SSH: {told}")
+        text = "nothing was touched: not every node can be reached, claimed and restarted over SSH"
+        raise Refused(f"{text}: {told(problems)}")
 
 
 def _reacher(world: World, node: str) -> Callable[[], str]:

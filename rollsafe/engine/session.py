@@ -18,6 +18,7 @@ from rollsafe.model.claim import ClaimRecord, Who
 from rollsafe.model.cluster import Cluster, Idle
 from rollsafe.model.plan import Plan, PlannedNode
 from rollsafe.model.reading import AdminState, IdentityReading, ProbeSummary, SeatReading
+from rollsafe.planner.by_node import told
 from rollsafe.planner.commands import completed
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Budget, Readings
@@ -94,7 +95,7 @@ def _resume(session: Session, plan: Plan, run_id: str, *, take_over: bool) -> En
     session.log.write("claim.raising", text, data={"holder": session.holder})  # else a later resume thinks it another's
     taken = _taken(session, copies, run_id, "resume", take_over=take_over)
     if taken.blocked:
-        why = f"resume needs every node's claim: {_told(taken.blocked)}"
+        why = f"resume needs every node's claim: {told(taken.blocked)}"
         newest = takeover.read_copies(session.world)
         return met.dead(session, (newest if newest.of(run_id) else copies).highest(run_id), why)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder}
@@ -355,10 +356,6 @@ def services_data(summaries: Sequence[ProbeSummary]) -> dict[str, dict[str, Any]
         asked = entry["probes"]
         entry["availability"] = round((asked - entry["failed"]) / asked, 6) if asked else None
     return services
-
-
-def _told(reasons: Mapping[str, str]) -> str:
-    return "; ".join(f"{node}: {why}" for node, why in reasons.items())
 
 
 def is_drained(plan: Plan, now: Readings, node: str) -> str:

@@ -13,6 +13,7 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import ClaimError, Effect, Refused
 from rollsafe.model.claim import ClaimRecord, Token, Who
 from rollsafe.model.reading import Unread
+from rollsafe.planner.by_node import told
 from rollsafe.ports import World
 
 BEAT_WATCH_S = 15.0
@@ -224,17 +225,13 @@ def take_over(
         raised |= {node: done for node, done in fresh.items() if isinstance(done, ClaimRecord)}
         blocked |= {node: reason for node, reason in fresh.items() if isinstance(reason, str)}
         if not any(copy.token.run == run for copy in raised.values()):
-            raise NotTaken(f"no copy of the claim of run {run} could be taken over: {_told(blocked)}")
+            raise NotTaken(f"no copy of the claim of run {run} could be taken over: {told(blocked)}")
         if not any(isinstance(done, ClaimRecord) for done in fresh.values()):
             break
         _outwait(clock, asked)
         copies = read_copies(world)
         blocked = dict(copies.unread)
     return _write_anew(world, clock, Token(run, epoch, holder, 0), who, raised, copies, blocked)
-
-
-def _told(blocked: Mapping[str, str]) -> str:
-    return "; ".join(f"{node}: {why}" for node, why in blocked.items())
 
 
 def _outwait(clock: RunClock, asked: Asked = never) -> None:
@@ -313,7 +310,7 @@ def _write_anew(
             raise Refused(f"another took over while we waited: the claim on {node} has changed; look with status")
     ours = {n: r for n, r in again.of(token.run).items() if n in raised and n not in blocked}
     if not ours:
-        raise NotTaken(f"no copy of the claim of run {token.run} can be read any more: {_told(blocked)}")
+        raise NotTaken(f"no copy of the claim of run {token.run} can be read any more: {told(blocked)}")
     best = max(ours.values(), key=lambda r: r.token.revision)
     keeper = ClaimKeeper(
         world, clock, replace(best, token=replace(best.token, epoch=token.epoch, holder=token.holder), who=who)
@@ -321,7 +318,7 @@ def _write_anew(
     keeper.tokens = {node: copy.token for node, copy in ours.items()}
     blocked |= keeper.change_where_reached(released=False, done=False)
     if not keeper.tokens:
-        raise NotTaken(f"no copy of the claim of run {token.run} could be written anew: {_told(blocked)}")
+        raise NotTaken(f"no copy of the claim of run {token.run} could be written anew: {told(blocked)}")
     _make_missing(world, keeper, again, raised, blocked)
     return Taken(keeper, best, blocked)
 

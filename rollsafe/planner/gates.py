@@ -10,6 +10,7 @@ from rollsafe.model.plan import Plan, PlannedService
 from rollsafe.model.reading import Check, Member, SeatReading, Unread
 from rollsafe.model.verdict import Verdict
 from rollsafe.planner import window
+from rollsafe.planner.by_node import bare
 from rollsafe.planner.readings import ClaimView, Level, Ours, Readings
 from rollsafe.planner.state import RunState
 from rollsafe.planner.watch import sent_nobody, serves, trouble_of
@@ -57,7 +58,7 @@ def claims(plan: Plan, now: Readings, at_s: float | None = None) -> Verdict:
     """The claim is ours on every node, read not long ago."""
     views = [(node, now.claims.get(node, _NEVER)) for node in plan.all_nodes]
     not_ours = [
-        f"{node}: {view.ours.value}{', ' + view.detail if view.detail else ''}"
+        f"{node}: {view.ours.value}{', ' + bare(node, view.detail) if view.detail else ''}"
         for node, view in views
         if view.ours is not Ours.OURS
     ]

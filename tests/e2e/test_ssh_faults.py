@@ -76,6 +76,24 @@ def test_recover_goes_on_once_sshd_is_back(bed: Testbed) -> None:
     assert claims(bed) == []
 
 
+def test_a_host_key_that_changes_during_a_run_is_told_once(bed: Testbed) -> None:
+    bed.observer.start()
+    run = bed.start("run", "--yes")
+    run.wait_for("step.started", step="healthy", node="jira1")
+    bed.sshds["jira2"].refuse()
+    bed.sshds["jira2"].new_host_key()
+    bed.sshds["jira2"].start()
+    finished = run.result().finished
+    untouched(bed, "jira2", "jira3")
+    said = "jira2: THE HOST KEY OF"
+    assert (finished["exit_code"], finished["message"].count("THE HOST KEY OF")) == (40, 1), finished["message"]
+    assert finished["message"].split(" Then: ")[0].endswith("could not be changed on jira2: as told.")
+    recovered = bed.rollsafe("recover", "--yes").finished
+    assert recovered["exit_code"] == 40
+    assert said in recovered["message"]
+    assert "jira2: jira2" not in recovered["message"]
+
+
 def sound_but_for_claims(bed: Testbed, result, *expected: int) -> dict:
     """A claim on a node that can't be reached stays there; 40 or 30 tells so. Everything else as always."""
     if claims(bed):

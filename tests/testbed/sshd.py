@@ -50,6 +50,12 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd as root wants its privilege separation folder
 
+    def new_host_key(self) -> None:
+        """The machine was set up anew, or somebody is in between; from its next start on."""
+        for suffix in ("", ".pub"):
+            (self.folder / f"host_key{suffix}").unlink()
+        keygen(self.folder / "host_key")
+
     def start(self) -> None:
         self._daemon.start()
         self._daemon.wait_for(self._listens)
