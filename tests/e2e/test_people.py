@@ -28,7 +28,7 @@ def test_members_with_weight_0_serve_nobody_so_that_the_run_is_refused(bed: Test
             balancer.ask(f"set server scim/{node} weight 0")
     finished = sound(bed, bed.watched("run", "--yes"), 10)
     nothing_touched(bed)
-    assert "jira2 has weight 0" in finished["message"]
+    assert "jira2, jira3 have weight 0" in finished["message"]
     status = bed.rollsafe("status")
     assert status.exit == 30, status.text
     assert "weight 0" in status.text

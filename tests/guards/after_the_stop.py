@@ -129,7 +129,7 @@ AFTER_THE_STOP = (
         "undoing what a person did during the run",
         "I8",
         P + "put_back.py",
-        "    return given_back or seat.admin not in hand.wrote.get(member, frozenset())\n",
+        "    return given_back or admin not in hand.wrote.get(member, frozenset())\n",
         "    return False\n",
         f"{T}test_put_back.py::test_after_a_restart[somebody put one member into maint since: it is left alone]",
     ),

@@ -179,8 +179,8 @@ BEFORE_A_NODE = (
         "counting a node whose JVM hangs behind an open port",
         "I1",
         GATES,
-        '    if not health.healthy:\n        return f"{member.node} is {health.state}',
-        '    if False:\n        return f"{member.node} is {health.state}',
+        '    if not health.healthy:\n        return f"is {health.state}',
+        '    if False:\n        return f"is {health.state}',
         f"{OTHERS}test_scim_is_not_taken_out_when_another_failed_during_the_drain_of_web"
         "[another is ill by our own check alone]",
     ),
