@@ -65,8 +65,7 @@ def _left_out(state: RunState, traces: Traces, mend: str) -> list[Left]:
         down = _down(state, node, traces)
         for member in node.found:
             last = _last(node, member, traces)
-            if out_by_us(node, member, last):
-                assert last is not None
+            if last is not None and out_by_us(node, member, last) and node.in_doubt.get(member, last).out:
                 left.append({**member.place, "state": last.value, "mend": mend})
             elif down:
                 shown = "not read" if last is None else last.value

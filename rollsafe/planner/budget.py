@@ -11,7 +11,7 @@ def spent(probes: Iterable[ProbeSettings], summaries: Iterable[ProbeSummary]) ->
     """The worst of the probes' budgets."""
     settings = {(probe.service, probe.name): probe for probe in probes}
     judged = [judge_budget(settings[seen.service, seen.name], seen) for seen in summaries]
-    return max(judged, key=lambda budget: budget.level, default=Budget())
+    return max(judged, key=lambda budget: (budget.level, not budget.over), default=Budget())
 
 
 def judge_budget(settings: ProbeSettings, summary: ProbeSummary) -> Budget:
@@ -19,8 +19,8 @@ def judge_budget(settings: ProbeSettings, summary: ProbeSummary) -> Budget:
     who = f"the {summary.service} probe {summary.name}"
     if broken := _hard(settings, summary):
         return Budget(Level.STOP, f"{who}: {broken}", f"see why {settings.url} failed before the next run")
-    if held := _soft(settings, summary):
-        return Budget(Level.HOLD, f"{who}: {held[0]}", held[1])
+    if held := _soft(settings, summary, who):
+        return held
     longest = f", longest outage {_seconds(summary.longest_outage_s)}" if summary.failed else ""
     reason = f"{who}: {summary.failed} of {summary.probes} failed{longest} (allowed {_seconds(settings.max_outage_s)})"
     return Budget(Level.FINE, reason)
@@ -49,23 +49,28 @@ def _hard(settings: ProbeSettings, summary: ProbeSummary) -> str:
     return ""
 
 
-def _soft(settings: ProbeSettings, summary: ProbeSummary) -> tuple[str, str] | None:
+def _soft(settings: ProbeSettings, summary: ProbeSummary, who: str) -> Budget | None:
     """Why no other node is begun, and what changes that. What has failed for too long once is not forgotten."""
-    opens = f"it opens when {settings.url} answers as expected"
+    failing = _failing(settings, summary)
     hold_s = settings.hold_outage_s
     if hold_s is not None and summary.longest_outage_s > hold_s:
         longest = _seconds(summary.longest_outage_s)
         reason = f"an outage of {longest}, past {_seconds(hold_s)} (hold_outage) no other node is begun"
-        return reason, f"it does not open in this run any more: see why {settings.url} failed before the next one"
+        remedy = f"it does not open in this run any more: see why {settings.url} failed before the next one"
+        return Budget(Level.HOLD, f"{who}: {reason}", remedy, over=not failing)
+    opens = f"it opens when {settings.url} answers as expected"
+    return Budget(Level.HOLD, f"{who}: {failing}", opens) if failing else None
+
+
+def _failing(settings: ProbeSettings, summary: ProbeSummary) -> str:
+    """What is wrong with the probe just now; empty where nothing is."""
     if summary.failed_in_a_row:
         detail = summary.last.evidence.detail if summary.last else ""
-        return f"failing for {_seconds(summary.outage_s)}, {summary.failed_in_a_row} in a row" + (
-            f": {detail}" if detail else ""
-        ), opens
+        words = f"failing for {_seconds(summary.outage_s)}, {summary.failed_in_a_row} in a row"
+        return f"{words}: {detail}" if detail else words
     if summary.unread_for_s > quiet_limit_s(settings):
-        reason = f"no answer of it for {_seconds(summary.unread_for_s)}: the prober stalls, which is no success"
-        return reason, opens
-    return ("nothing was asked yet", opens) if summary.probes == 0 else None
+        return f"no answer of it for {_seconds(summary.unread_for_s)}: the prober stalls, which is no success"
+    return "nothing was asked yet" if summary.probes == 0 else ""
 
 
 def _seconds(value: float) -> str:

@@ -23,6 +23,7 @@ WRITE_TRIES = 3
 DRAIN_ROUNDS = 4  # how often a drain that was wiped is begun anew before the run gives up
 SEND_TRIES = 3  # for a restart that surely was not sent
 YOUNG_S = 10.0  # a balancer process that is younger at a run's first look may have come by a reload
+SHORT_S = 10.0  # how long too few others may serve before it is
 HURRY_S = 3.0  # how long the others may be gone before a drained node that could serve is put back
 NEVER_S = float("-inf")
 _DRAIN = Found(AdminState.DRAIN)
@@ -32,7 +33,7 @@ _MAINT = Found(AdminState.MAINT)
 
 def next_decision(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:
     """The next act on a node that was begun and not yet stopped."""
-    if halt := _hopeless(plan, hand, now) or _needed(plan, hand, now):
+    if halt := _hopeless(plan, hand, now) or _needed(plan, hand, now) or _short(plan, hand, now):
         return halt
     for service in reversed(plan.services):
         decision = _service(plan, hand, service, now)
@@ -120,14 +121,42 @@ def _needed(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
     if plan.accept_outage or (since_s is not None and now.at_s - since_s < HURRY_S):
         return None
     for member in plan.members_of(hand.name):
-        seat = now.member(member)
-        out = isinstance(seat, SeatReading) and seat.admin.out and not hand.found[member].admin.out
-        if out and gates.alone(plan, now, member):
+        if _out_by_us(hand, member, now) and gates.alone(plan, now, member):
             return HaltRun(
                 f"no other node serves {member.service} on {member.endpoint} any more; {hand.name} was not stopped yet",
                 remedy="bring the other nodes back before the next run",
             )
     return None
+
+
+def _short(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
+    """Have others failed, so that too few serve while this node, which was not stopped, is out? A check that is still
+    rising after a reload, or an endpoint that does not answer, says nothing of that."""
+    since_s = now.watch.trouble_since
+    if plan.accept_outage or since_s is None or now.at_s - since_s < SHORT_S:
+        return None
+    for service in plan.services:
+        members = plan.members_of(hand.name, service.name)
+        if not any(_out_by_us(hand, m, now) for m in members) or not _others_gone(plan, hand, service, now):
+            continue
+        if no := gates.refusals(gates.min_ready(plan, now, hand.name, service.name)):
+            return HaltRun(f"{no[0].reason}; {hand.name} was not stopped yet", remedy=no[0].remedy)
+    return None
+
+
+def _out_by_us(hand: NodeState, member: Member, now: Readings) -> bool:
+    seat = now.member(member)
+    return isinstance(seat, SeatReading) and seat.admin.out and not hand.found[member].admin.out
+
+
+def _others_gone(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> bool:
+    for member in plan.members:
+        seat, health = now.member(member), now.health.get((member.node, service.name))
+        if member.node == hand.name or member.service != service.name or not isinstance(seat, SeatReading):
+            continue
+        if seat.admin.out or seat.check is Check.DOWN or (health is not None and not health.healthy):
+            return True
+    return False
 
 
 def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> Decision | None:

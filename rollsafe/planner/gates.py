@@ -5,6 +5,7 @@ A partial, stale, empty or unreadable answer is a no.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from enum import Enum
 
 from rollsafe.model.plan import Plan, PlannedService
 from rollsafe.model.reading import Check, Member, SeatReading, Unread
@@ -16,6 +17,15 @@ from rollsafe.planner.state import RunState
 from rollsafe.planner.watch import sent_nobody, serves, trouble_of
 
 FRESH_S = 2.0  # a node is stopped only on readings younger than this
+
+
+class Begun(Enum):
+    """Is the question about a node that was begun already?"""
+
+    NO = "no"
+    YES = "yes"
+
+
 _NEVER = ClaimView(Ours.UNREAD, "not read yet")
 CLAIM_FRESH_S = 10.0  # a balancer is written to only so soon after the claims were read
 
@@ -42,7 +52,7 @@ def before_stop(plan: Plan, state: RunState, now: Readings, node: str, at_s: flo
     return (
         fresh(now, at_s),
         claims(plan, now, at_s),
-        budget(plan, now),
+        budget(plan, now, begun=Begun.YES),
         peers(plan, state, now),
         out_everywhere(plan, state, now, node),
         *min_ready(plan, now, node),
@@ -87,9 +97,10 @@ def whole_run(plan: Plan, now: Readings, node: str) -> Verdict:
     return alone if verdict.allowed else verdict
 
 
-def budget(plan: Plan, now: Readings) -> Verdict:
-    """The probes' budget is unspent, or an outage was asked for: then it is measured and told, and stops nothing."""
-    fine = now.budget.level is Level.FINE
+def budget(plan: Plan, now: Readings, *, begun: Begun = Begun.NO) -> Verdict:
+    """The probes' budget is unspent, or an outage was asked for: then it is measured and told, and stops nothing. An
+    outage that is over holds no node that was begun already."""
+    fine = now.budget.level is Level.FINE or (now.budget.over and begun is Begun.YES)
     told = "" if fine or not plan.accept_outage else "; --accept-outage: an outage was accepted"
     return Verdict("budget", fine or plan.accept_outage, now.budget.reason + told, now.budget.remedy)
 

@@ -109,6 +109,8 @@ def _others(plan: Plan, hand: NodeState, now: Readings) -> list[Member]:
 def _due(plan: Plan, hand: NodeState, now: Readings, *, patient: bool) -> tuple[MemberWrite, ...]:
     """The writes that are due. Out of maint first, so that the balancers' checks begin; then service by service."""
     steps = {m: step for m in plan.members_of(hand.name) if (step := _next(hand, m, now, patient=patient))}
+    if now.order is Order.NOW and not hand.stopped:  # a slow endpoint must not use up the time of the others
+        return tuple(steps.values())
     checks = tuple(w for w in steps.values() if w.to.admin is AdminState.DRAIN and w.to != hand.found[w.member])
     if checks:
         return checks

@@ -62,6 +62,7 @@ class Budget:
     level: Level = Level.FINE
     reason: str = "no probe"
     remedy: str = ""
+    over: bool = False  # a hold for what is past: the node in hand may be finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Watch:
     counted: Mapping[PoolKey, Mapping[str, int]] = field(default_factory=dict)  # requests so far, by seat
     misses: Mapping[PoolKey, int] = field(default_factory=dict)  # looks in which it did not answer in time
     read: Mapping[Member, tuple[AdminState, float]] = field(default_factory=dict)  # what each one last read, and when
+    seen_out: frozenset[Member] = frozenset()  # what was ever read to be out
     blind: tuple[tuple[float, float], ...] = ()  # gaps: (when it was looked again, for how long it was not)
     arrived: frozenset[tuple[str, str]] = frozenset()  # (node, service): a drained member got new requests all the same
 

@@ -1,13 +1,14 @@
 """From the restart's intent to unbroken health: proof by identity, then every service by our own checks."""
 
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import IdentityReading, RestartReading, Unread
+from rollsafe.model.reading import Check, IdentityReading, Member, RestartReading, SeatReading, Unread
 from rollsafe.planner import drain
 from rollsafe.planner.decisions import (
     Decision,
     FinishStep,
     GiveUpRestart,
     HaltRun,
+    MemberWrite,
     ProveRestart,
     StartStep,
     Wait,
@@ -18,18 +19,33 @@ from rollsafe.planner.state import NodeState, Restart
 
 VOID_MARGIN_S = 3.0  # the uptime is told up to one look after the node was asked whether a restart began
 PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the identity take to change
+FAILED_PATIENCE_S = 15.0  # after it has failed: a stop that was begun may still come, and would cut a node put back
+NEVER_RAN = (126, 127)  # the shell's word for a command that could not be run, or was not found
 GONE_PATIENCE_S = 120.0  # so long where nothing runs any more: it was stopped, so that its start can be waited for
 UNREAD_PATIENCE_S = 30.0  # past the command's limit its end must be read: so long may the node be silent
 
 
 def next_decision(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     """The next act on a node that was stopped, or may have been, until it is healthy."""
-    wiped = drain.rewrites(plan, hand, now) if _must_stay_out(plan, hand, now) else ()
+    wiped = tuple(write for write in _wiped(plan, hand, now) if _was_out(hand, write.member, now))
     if wiped:
         return WriteMembers(hand.name, wiped, taking_out=True)
     if hand.restart in (Restart.INTENT, Restart.BEGUN):
         return _await_proof(plan, hand, now)
     return _await_healthy(plan, hand, now)
+
+
+def _wiped(plan: Plan, hand: NodeState, now: Readings) -> tuple[MemberWrite, ...]:
+    return drain.rewrites(plan, hand, now) if _must_stay_out(plan, hand, now) else ()
+
+
+def _was_out(hand: NodeState, member: Member, now: Readings) -> bool:
+    """Was it seen out before, or are clients sent to it? What `recover` found in service and down by its balancer's own
+    check it leaves there: of a node that died after it was back, which its balancer takes in again by itself."""
+    if not hand.counts_as_stopped or member in hand.last_seen or member in now.watch.seen_out:
+        return True
+    seat = now.member(member)
+    return isinstance(seat, SeatReading) and seat.check is not Check.DOWN
 
 
 def _must_stay_out(plan: Plan, hand: NodeState, now: Readings) -> bool:
@@ -45,22 +61,21 @@ def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
     proven = isinstance(identity, IdentityReading) and _changed(hand, identity)
     job = isinstance(identity, IdentityReading) and (identity.job or (identity.ours and not proven))
     ended = isinstance(restart, RestartReading) and restart.finished
-    if ended and not job:
-        assert isinstance(restart, RestartReading)
-        if restart.exit_status not in (0, None):  # None: it is gone without a word, as after a reboot
-            said = f": {restart.output}" if restart.output else ""
-            return GiveUpRestart(hand.name, f"the restart command of {hand.name} exited {restart.exit_status}{said}")
-        if proven:
-            return _prove(hand, now)
+    if ended and not job and proven:  # whatever its exit status: the identity is the proof
+        return _prove(hand, now)
     if _void(hand, now):
         reason = f"the order to restart {hand.name} did not reach it in time: it was not restarted"
         return GiveUpRestart(hand.name, reason)
+    failure = _failure(hand, restart) if ended and not job else ""
     left_s = _proof_left_s(plan, hand, now, ended=ended, job=job)
+    if failure:
+        assert isinstance(restart, RestartReading)
+        left_s = 0.0 if restart.exit_status in NEVER_RAN else min(left_s, _failed_left_s(hand, now))
     if left_s <= 0:
         if proven:
             return _prove(hand, now)
         pending = isinstance(identity, IdentityReading) and identity.job
-        return GiveUpRestart(hand.name, _unproven(hand, now, ended=ended), job=pending)
+        return GiveUpRestart(hand.name, failure or _unproven(hand, now, ended=ended), job=pending)
     return Wait(
         "the proof: another identity than before" if ended else "the command to end",
         node=hand.name,
@@ -69,6 +84,20 @@ def _await_proof(plan: Plan, hand: NodeState, now: Readings) -> Decision:
         reading={"identity": _identity(now), "ended": ended, "job": job},
         quick=ended,
     )
+
+
+def _failure(hand: NodeState, restart: RestartReading | Unread | None) -> str:
+    """How the restart command failed; empty where it ended well, or without a word, as by a reboot."""
+    if not isinstance(restart, RestartReading) or restart.exit_status in (0, None):
+        return ""
+    said = f": {restart.output}" if restart.output else ""
+    return f"the restart command of {hand.name} exited {restart.exit_status}{said}"
+
+
+def _failed_left_s(hand: NodeState, now: Readings) -> float:
+    """A script that gives up waiting for the stop (as catalina.sh does) has ordered it all the same."""
+    assert hand.restart_exit_s is not None
+    return FAILED_PATIENCE_S - _seen_s(hand.restart_exit_s, now)
 
 
 def _void(hand: NodeState, now: Readings) -> bool:

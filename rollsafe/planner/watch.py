@@ -23,6 +23,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
             counted=before.counted,
             misses=before.misses,
             read=before.read,
+            seen_out=before.seen_out,
             blind=before.blind,
             arrived=before.arrived,
         )
@@ -30,6 +31,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
     resumed = state.epoch > 1
     reloaded = _reloads(before, now, resumed=resumed)
     totals = _totals(plan, state, now)
+    read = _read(plan, now)
     return Watch(
         idle=_idle(plan, state, before, now, reloaded),
         healthy_since=_healthy_since(plan, before, now),
@@ -42,7 +44,8 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
         totals=totals,
         counted={**before.counted, **_counted(now)},
         misses=_misses(before, now),
-        read={**before.read, **_read(plan, now)},
+        read={**before.read, **read},
+        seen_out=before.seen_out | {member for member, (admin, _) in read.items() if admin.out},
         blind=(*before.blind, (now.at_s, blind_s)) if blind_s else before.blind,
         arrived=_arrived(state, before, totals),
     )

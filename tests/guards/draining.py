@@ -13,12 +13,21 @@ DRAINING = (
         f"{OTHERS}test_scim_is_not_taken_out_when_another_failed_during_the_drain_of_web[another died]",
     ),
     Guard(
+        "too few others",
+        "a node that could serve staying drained for the whole gate_timeout, while another has died",
+        "I1",
+        P + "drain.py",
+        " or _short(plan, hand, now):\n",
+        ":\n",
+        f"{OTHERS}test_a_drained_node_goes_back_when_others_fail_so_that_too_few_serve[one of two died 11 s ago]",
+    ),
+    Guard(
         "hurry",
         "an outage that lasts because a node that could serve stays drained",
         "I1",
         P + "drain.py",
-        " or _needed(plan, hand, now):\n",
-        ":\n",
+        " or _needed(plan, hand, now) or",
+        " or",
         f"{OTHERS}test_a_drained_node_goes_back_at_once_when_no_other_serves[the only other died 4 s ago]",
     ),
     Guard(

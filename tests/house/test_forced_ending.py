@@ -53,12 +53,18 @@ def left_and_finished(look: Look, story: Story) -> Traces:
 
 
 def drained(look: Look, story: Story) -> Traces:
-    """Not stopped; the write that puts web back has no answer."""
+    """Not stopped, and nothing is put back yet."""
     story.begin("a")
     story.wrote(look.member("a", "web"), DRAIN)
     story.halt("asked to stop now")
-    story.wrote(look.member("a", "web"), READY, done=False, taking_out=False)
     return claimed(look, story)
+
+
+def going_back(look: Look, story: Story) -> Traces:
+    """As before, and the write that puts web back has no answer."""
+    traces = drained(look, story)
+    story.wrote(look.member("a", "web"), READY, done=False, taking_out=False)
+    return traces
 
 
 def put_back(look: Look, story: Story) -> Traces:
@@ -181,6 +187,7 @@ ROWS = {
     "a node soaks": (soaking, 40, OURS.format("a, b, c"), ""),
     "the drain of a member has no answer": (in_doubt, 40, "is in drain could not be read", ""),
     "a node is drained, and was not stopped": (drained, 30, f"a is out of service ({WEB}: drain): asked to stop", "a"),
+    "the write that puts a drained node back has no answer": (going_back, 40, "is in ready could not be read", ""),
     "a node was restarted and is not back": (restarted, 30, f"({SCIM}; {WEB}: maint): {STOPPED}", "a"),
     "a node was restarted, and is told to be left out": (left_and_finished, 30, STOPPED, "a"),
     "a dead run was met, and its node was read to be out": (

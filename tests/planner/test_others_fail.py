@@ -2,8 +2,9 @@
 
 import pytest
 
+from rollsafe.model.cluster import MinReady
 from rollsafe.model.reading import Check, HealthReading
-from rollsafe.planner.decisions import HaltRun, StartStep, Wait, WriteMembers
+from rollsafe.planner.decisions import HaltRun, RestartNode, StartStep, Wait, WriteMembers
 from rollsafe.planner.readings import Budget, Level, Watch
 from tests.planner.scene import DRAIN, MAINT, READY, Look, Story, decide, look_again, make_plan, scene
 
@@ -79,11 +80,48 @@ def test_a_drained_node_goes_back_at_once_when_no_other_serves(row):
         assert decide(look, story) == StartStep("a", "ready")
 
 
-def test_one_of_two_others_gone_is_no_outage_so_that_the_gates_are_waited_for():
+SHORT = {
+    "one of two died 5 s ago: it may come back": (5, lambda look: look.ill("b").set("b", check=Check.DOWN), False),
+    "one of two died 11 s ago": (11, lambda look: look.ill("b").set("b", check=Check.DOWN), True),
+    "a person drained one of two 11 s ago": (11, lambda look: look.set("b", admin=DRAIN), True),
+    "our own check alone sees it ill": (11, lambda look: look.ill("b"), True),
+    "their balancer was reloaded, and its checks are slow": (30, lambda look: look.set("b", check=Check.RISING), False),
+    "an endpoint does not answer": (30, lambda look: look.mute("scim", 1), False),
+}
+
+
+@pytest.mark.parametrize("row", SHORT)
+def test_a_drained_node_goes_back_when_others_fail_so_that_too_few_serve(row):
+    seconds, change, halts = SHORT[row]
     look, story = scene(lambda look, story: story.drained())
+    change(look)
+    look.watch = Watch(trouble_since=look.at_s - seconds)
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun) is halts
+    if isinstance(decision, HaltRun):
+        assert "1 of 2 others serve" in decision.reason
+        assert decision.reason.endswith("a was not stopped yet")
+
+
+def test_where_enough_others_are_left_a_node_that_fails_does_not_stop_the_drain():
+    look, story = scene(lambda look, story: story.drained(), plan=make_plan(min_ready=MinReady(count=1)))
     look.ill("b").set("b", check=Check.DOWN)
-    look.watch = Watch(trouble_since=look.at_s - 30)
+    look.watch = Watch(trouble_since=look.at_s - 11)
     assert isinstance(decide(look, story), Wait)
+
+
+HELD = {
+    "an outage that is over holds no node that was begun": (Budget(Level.HOLD, "long ago", over=True), RestartNode),
+    "a probe that fails now holds the stop": (Budget(Level.HOLD, "failing"), Wait),
+}
+
+
+@pytest.mark.parametrize("row", HELD)
+def test_a_hold_in_front_of_the_stop(row):
+    budget, expected = HELD[row]
+    look, story = scene(lambda look, story: story.drained())
+    look.budget = budget
+    assert isinstance(decide(look, story), expected)
 
 
 def test_a_member_that_a_person_had_drained_before_is_no_reason_to_hurry():
@@ -140,8 +178,11 @@ MET = {
         lambda look: look.ill("a").ill("b").set("b", check=Check.DOWN),
         False,
     ),
-    "ill, down by the balancer's check as well, and needed: the mark protects its clients": (
-        lambda look: look.ill("a").set("a", check=Check.DOWN).ill("b").set("b", check=Check.DOWN),
+    "ill, down by the balancer's check, and it was seen out before: the mark protects its clients": (
+        lambda look: (
+            look_again(look.set("a", admin=MAINT), Story(look))
+            or look.ill("a").set("a", "scim", admin=READY).set("a", check=Check.DOWN)
+        ),
         True,
     ),
 }
@@ -156,6 +197,13 @@ def test_a_node_that_a_takeover_or_a_person_meets_half_drained(row, mode):
     story.begin("a", stopped=True, wrote=("drain", "maint"))
     change(look)
     assert isinstance(decide(look, story), WriteMembers) is written
+
+
+def test_recover_takes_out_nothing_that_died_after_it_was_back():
+    look, story = scene(mode="recover")
+    story.begin("a", stopped=True, wrote=("drain", "maint"))
+    look.ill("a").set("a", check=Check.DOWN)
+    assert isinstance(decide(look, story), StartStep | Wait)  # its balancer sends nobody, and takes it in by itself
 
 
 # --- what stops a run, whatever it does -------------------------------------------------------------------------

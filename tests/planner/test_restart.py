@@ -29,8 +29,11 @@ PROOF = {
     ),
     "it ended well, and there is no identity for 121 s": (ENDED, NONE, 121, GiveUpRestart),
     "it ended well, and the identity can't be read": (ENDED, Unread("no route"), 5, Wait),
-    "it ended with 3": (FAILED, OLD, 5, GiveUpRestart),
-    "it ended with 3, and the identity changed all the same": (FAILED, NEW, 5, GiveUpRestart),
+    "it ended with 3: a stop that it began may still come": (FAILED, OLD, 14, Wait),
+    "it ended with 3, and the identity is as before for 15 s": (FAILED, OLD, 16, GiveUpRestart),
+    "it ended with 3, and the identity changed all the same: that is the proof": (FAILED, NEW, 5, ProveRestart),
+    "it ended with 3, and nothing runs there any more": (FAILED, NONE, 16, GiveUpRestart),
+    "there is no such command: nothing was begun": (replace(FAILED, exit_status=127), OLD, 1, GiveUpRestart),
     "it is gone without a word (a reboot), and the identity changed": (GONE, NEW, 5, ProveRestart),
     "it is still running, and the identity changed: its end is waited for": (RUNNING, NEW, 5, Wait),
     "it is still running at its limit, and the identity changed": (RUNNING, NEW, 81, ProveRestart),
@@ -108,7 +111,9 @@ def test_an_order_without_an_answer(row):
 
 def test_the_reason_for_giving_up_says_what_the_command_said():
     look, story = scene(lambda look, story: story.sent())
+    story.add("restart.ended", "a")
     look.restart, look.identity = FAILED, OLD
+    look.at_s += 16
     assert decide(look, story) == GiveUpRestart("a", "the restart command of a exited 3: no such unit")
 
 

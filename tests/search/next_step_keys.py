@@ -95,6 +95,7 @@ def _node_key(node: NodeState, t: int) -> object:
 
 def _watch_key(watch: Watch, t: int) -> object:
     return (
+        watch.seen_out,
         tuple((k, min(count, 3)) for k, count in watch.idle.items()),
         tuple((n, _age(s, t, STREAK_S)) for n, s in watch.healthy_since.items()),
         _age(watch.calm_since, t, STREAK_S),
