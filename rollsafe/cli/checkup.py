@@ -20,6 +20,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.reading import PoolReading, Unread
 from rollsafe.model.secret import Secret
 from rollsafe.planner.expand import pools_of
+from rollsafe.planner.latency import too_slow
 from rollsafe.planner.matching import match_all
 from rollsafe.reporting.doctor_view import Answer, Item, doctor_json, doctor_lines
 from rollsafe.reporting.status_view import claim_words
@@ -191,6 +192,8 @@ def _endpoints(cluster: Cluster, sight: Sight) -> Iterator[Item]:
             yield Item(topic, where, Answer.NO, text)
         else:
             yield Item(topic, where, Answer.OK, f"read, {len(pool.seats)} members")
+    for endpoint, no in too_slow(sight.readings.pools).items():
+        yield Item(f"balancer {endpoint[0]}", "latency", Answer.NO, f"{no.reason}: {no.remedy}")
     for key2, verdict in sight.admin.items():
         answer = Answer.UNKNOWN if verdict.warning == UNPROVEN else Answer.OK if verdict.allowed else Answer.NO
         unread = all(isinstance(p, Unread) for k, p in sight.readings.pools.items() if k[:2] == key2)

@@ -14,6 +14,7 @@ from rollsafe.cli.common import colours
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded
 from rollsafe.engine.observe import speaker
+from rollsafe.engine.pools import at_their_quickest, read_pool
 from rollsafe.engine.preflight import seen_of
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, ClaimError, NoSuchPool, PortError
@@ -92,7 +93,8 @@ def look(
     within_s: float,
     tries: int = READ_TRIES,
 ) -> Sight:
-    """Ask everything once, side by side. `rights`: what a run needs on the nodes and the balancers, too."""
+    """Ask everything once, side by side. `rights`: what a run needs on the nodes and the balancers, too, and whether
+    these are quick enough for one."""
     world = assembled.world
     at_s, wall = clock.at_s(), clock.wall()
     questions: dict[Any, Callable[[], Any]] = {}
@@ -110,11 +112,14 @@ def look(
         questions |= {("probe", i): probe.ask for i, probe in enumerate(world.probes)}
     answers = world.gather(questions, within_s)
     late = f"no answer within {within_s:g} s"
+    pools = {key: answers.get(("pool", key), Unread(late)) for key in keys}
+    if rights:  # now that nothing else goes on; who gave no answer with all this patience is not asked again
+        pools |= at_their_quickest(world, {key: pool for key, pool in pools.items() if isinstance(pool, PoolReading)})
     return Sight(
         Readings(
             at_s=at_s,
             wall=wall,
-            pools={key: answers.get(("pool", key), Unread(late)) for key in keys},
+            pools=pools,
             health=_health(pairs, world, answers),
         ),
         nodes={n: answers.get(("node", n), NodeSight(f"over SSH {late}", claim=Unread(late))) for n in live},
@@ -128,7 +133,7 @@ def _pool(world: World, key: PoolKey, tries: int) -> Callable[[], PoolReading | 
         answer: PoolReading | Unread = Unread("it was not asked")
         for _ in range(tries):
             try:
-                return world.balancers[key[0], key[1]].read(key[2])
+                return read_pool(world, key)
             except NoSuchPool as error:
                 return Unread(str(error), for_good=True)
             except BalancerError as error:

@@ -21,6 +21,7 @@ from rollsafe.model.verdict import Verdict
 from rollsafe.planner.commands import completed
 from rollsafe.planner.expand import find_members, forecast
 from rollsafe.planner.gates import in_words, refusals
+from rollsafe.planner.latency import too_slow
 from rollsafe.reporting.plan_view import PlanShown, plan_json, plan_lines
 from rollsafe.reporting.status_view import claim_words
 
@@ -115,6 +116,8 @@ def _run_verdicts(sight: Sight, named: str) -> Iterator[tuple[str, Verdict]]:
     for verdict in sight.admin.values():
         if not verdict.warning:
             yield "", verdict
+    for no in too_slow(sight.readings.pools).values():
+        yield "", no
     for name, sample in sight.probes:
         good = sample is not None and sample.good
         reason = f"{name} through its balancer: {said(sample)}"

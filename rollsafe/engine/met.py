@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rollsafe.engine import preflight, takeover
 from rollsafe.engine.claim import Blocked
+from rollsafe.engine.pools import READ_TRIES, READ_WITHIN_S, read_pools
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
@@ -162,11 +163,11 @@ def _read_now(
     session: "Session",
     before: Readings | None,
     *,
-    tries: int = preflight.READ_TRIES,
-    within_s: float = preflight.READ_WITHIN_S,
+    tries: int = READ_TRIES,
+    within_s: float = READ_WITHIN_S,
 ) -> tuple[Readings, set[PoolKey]]:
     """What the balancers show now, and which pools do not answer: those count as they were, as far as they were out."""
-    pools = preflight.read_pools(session.world, session.cluster, tries=tries, within_s=within_s)
+    pools = read_pools(session.world, session.cluster, tries=tries, within_s=within_s)
     silent = {key for key, pool in pools.items() if isinstance(pool, Unread)}
     if before is None:
         return Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={}), silent
@@ -190,7 +191,7 @@ def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str 
 
 def out_by_others(session: "Session") -> list[dict[str, str]]:
     """What one quick look at the balancers shows; it decides nothing, so that what does not answer is passed over."""
-    pools = preflight.read_pools(session.world, session.cluster, tries=1, within_s=LOOK_WITHIN_S)
+    pools = read_pools(session.world, session.cluster, tries=1, within_s=LOOK_WITHIN_S)
     members, _problems = find_members(session.cluster, pools)
     plan = preflight.plan_of(session.cluster, members, preflight.Selection((), ()))
     now = Readings(at_s=session.clock.at_s(), wall=session.clock.wall(), pools=pools, health={})

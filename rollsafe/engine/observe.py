@@ -6,19 +6,21 @@ from typing import Any, TypeVar
 
 from rollsafe.engine.claim import ClaimKeeper
 from rollsafe.engine.orders import Orders
+from rollsafe.engine.pools import read_pool
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.unknown import no_endpoint
 from rollsafe.errors import PortError
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import HealthReading, IdentityReading, PoolReading, RestartReading, Unread
+from rollsafe.planner.latency import LOOK_WITHIN_S
 from rollsafe.planner.readings import Budget, PoolKey, Readings, Watch
 from rollsafe.planner.state import NodeState, Restart, RunState
 from rollsafe.planner.watch import observe as watch_observe
-from rollsafe.ports import Balancer, HealthCheck, Restarter, World
+from rollsafe.ports import HealthCheck, Restarter, World
 
 T = TypeVar("T")
 
-WITHIN_S = 1.5  # a look takes no longer; a slower answer comes with the next look, or is too old by then
+WITHIN_S = LOOK_WITHIN_S  # a look takes no longer; a slower answer comes with the next look, or is too old by then
 OLDEST_S = 2.0
 OTHERS_EVERY_S = 1.0  # the health of nodes that are not in hand is asked no more often
 
@@ -120,14 +122,14 @@ class Observer:
     # --- questions ---------------------------------------------------------------------------------------------
 
     def _pool(self, key: PoolKey) -> Callable[[], _Answer]:
-        balancer: Balancer | None = self._world.balancers.get((key[0], key[1]))
+        known = (key[0], key[1]) in self._world.balancers
 
         def ask() -> _Answer:
             asked_s = self._clock.at_s()
-            if balancer is None:  # the claim of a dead run names it
+            if not known:  # the claim of a dead run names it
                 return _Answer(asked_s, no_endpoint(self._world, key[0], key[1]))
             try:
-                return _Answer(asked_s, balancer.read(key[2]))
+                return _Answer(asked_s, read_pool(self._world, key))
             except PortError as error:
                 return _Answer(asked_s, Unread(str(error)))
 

@@ -2,25 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
+from rollsafe.engine.pools import READ_TRIES, at_their_quickest, read_pools
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, MayOnlyLook, PortError, Refused
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
-from rollsafe.model.reading import Member, PoolReading, ProbeSample, Unread
-from rollsafe.planner import gates
+from rollsafe.model.reading import Member, PoolReading, ProbeSample
+from rollsafe.model.verdict import Verdict
+from rollsafe.planner import gates, latency
 from rollsafe.planner.by_node import told
 from rollsafe.planner.estimate import Past
-from rollsafe.planner.expand import find_members, fine_nodes, make_plan, pools_of
-from rollsafe.planner.readings import Budget, PoolKey, Readings
+from rollsafe.planner.expand import find_members, fine_nodes, make_plan
+from rollsafe.planner.readings import Budget, Readings
 from rollsafe.planner.state import RunState
 from rollsafe.ports import Balancer, MayWrite, Probe, World
 
-READ_TRIES = 3
-READ_WITHIN_S = 6.0
 REACH_WITHIN_S = 15.0
 PROBES_RUNNING = 5
 PROBE_EVERY_S = 0.2
@@ -36,33 +37,6 @@ class Selection:
     accept_outage: bool = False
     past: Past = field(default_factory=dict)
     playbook: str = ""  # as it was named
-
-
-def read_pools(
-    world: World, cluster: Cluster, *, tries: int = READ_TRIES, within_s: float = READ_WITHIN_S
-) -> dict[PoolKey, PoolReading | Unread]:
-    """Every pool on every endpoint, side by side; what did not answer is asked again, a few times."""
-    keys = list(pools_of(cluster))
-    pools: dict[PoolKey, PoolReading | Unread] = {}
-    call = object()  # an answer to an earlier call tells of an earlier moment
-    for _ in range(tries):
-        silent = [k for k in keys if not isinstance(pools.get(k), PoolReading)]
-        if not silent:
-            break
-        answers = world.gather({("read", call, k): _reader(world, k) for k in silent}, within_s)
-        for key in silent:
-            pools[key] = answers.get(("read", call, key), Unread(f"no answer within {within_s:g} s"))
-    return pools
-
-
-def _reader(world: World, key: PoolKey) -> Callable[[], PoolReading | Unread]:
-    def read() -> PoolReading | Unread:
-        try:
-            return world.balancers[key[0], key[1]].read(key[2])
-        except BalancerError as error:
-            return Unread(str(error))
-
-    return read
 
 
 def members_now(world: World, cluster: Cluster) -> tuple[tuple[Member, ...], tuple[str, ...]]:
@@ -117,23 +91,35 @@ def _patched(now: Readings, before: Readings) -> Readings:
 
 def check(world: World, plan: Plan, now: Readings, log: RunLog, clock: RunClock) -> tuple[str, ...]:
     """Ask everything that must hold before the claim; returns the nodes that are fine now. Raises Refused."""
-    noes = []
+    now = replace(now, pools=at_their_quickest(world, now.pools))
+    noes = _too_slow(now, log)
     for node in plan.nodes:
         verdicts = gates.before_claim(plan, now, node.name)
         for verdict in verdicts:
-            words = {
-                "gate": verdict.gate,
-                "allowed": verdict.allowed,
-                "reason": verdict.reason,
-                "remedy": verdict.remedy,
-            }
-            log.write("gate.checked", verdict.reason, node=node.name, data=words)
+            log.write("gate.checked", verdict.reason, node=node.name, data=_words(verdict))
         noes += [(node.name, v) for v in gates.refusals(verdicts)]
     if noes:
         raise Refused(f"nothing was touched: {gates.in_words(noes)}")
     reach(world, plan, log)
     ask_probes(world, clock)
     return fine_nodes(plan, now)
+
+
+def _too_slow(now: Readings, log: RunLog) -> list[tuple[str, Verdict]]:
+    """The endpoints that no look would ever hear in time: each node would be taken out, and put back for that."""
+    slow = latency.too_slow(now.pools)
+    for (balancer, url), no in slow.items():
+        log.write("gate.checked", no.reason, balancer=balancer, endpoint=url, data=_words(no))
+    return [("", no) for no in slow.values()]
+
+
+def _words(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "gate": verdict.gate,
+        "allowed": verdict.allowed,
+        "reason": verdict.reason,
+        "remedy": verdict.remedy,
+    }
 
 
 def reach(world: World, plan: Plan, log: RunLog) -> None:
@@ -144,20 +130,14 @@ def reach(world: World, plan: Plan, log: RunLog) -> None:
     answers = world.gather({**questions, **rights}, REACH_WITHIN_S)
     shut = {key[1]: text for key in rights if (text := answers.get(key))}
     for (balancer, url), text in shut.items():
-        words = {"gate": "admin", "allowed": False, "reason": text, "remedy": ""}
-        log.write("gate.checked", text, balancer=balancer, endpoint=url, data=words)
+        log.write("gate.checked", text, balancer=balancer, endpoint=url, data=_words(Verdict("admin", False, text)))
     if shut:
         raise Refused(f"nothing was touched: {'; '.join(shut.values())}")
     late = f"no answer over SSH within {REACH_WITHIN_S:g} s"
     problems = {n: p for n in plan.all_nodes if (p := answers.get(("reach", n), late))}
     for node, problem in problems.items():
-        words = {
-            "gate": "reach",
-            "allowed": False,
-            "reason": problem,
-            "remedy": "`doctor` tries each connection",
-        }
-        log.write("gate.checked", problem, node=node, data=words)
+        no = Verdict("reach", False, problem, remedy="`doctor` tries each connection")
+        log.write("gate.checked", problem, node=node, data=_words(no))
     if problems:
         text = "nothing was touched: not every node can be reached, claimed and restarted over SSH"
         raise Refused(f"{text}: {told(problems)}")

@@ -88,7 +88,8 @@ class PoolReading:
 
     `process` names the balancer process that answered (HAProxy: its pid); `uptime_s` is its age. A new process
     does not count the requests that an old one still carries. `pinned`: clients are kept on their member (by a cookie
-    or a table), and so get into it while it is drained.
+    or a table), and so get into it while it is drained. `took_s`: how long the answer took,
+    as the engine measured it.
     """
 
     pool: str
@@ -96,6 +97,7 @@ class PoolReading:
     process: str | None = None
     uptime_s: float | None = None
     pinned: bool = False
+    took_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Before a node is taken in hand."""
 
-from tests.guards.guard import BEGIN, GATES, OTHERS, Guard, P, T
+from tests.guards.guard import BEGIN, GATES, OTHERS, E, Guard, P, T
 
 BEFORE_A_NODE = (
     Guard(
@@ -119,6 +119,15 @@ BEFORE_A_NODE = (
         "        if seat.inherited:\n",
         "        if False:\n",
         f"{T}{BEGIN}[the node's member follows another pool's server]",
+    ),
+    Guard(
+        "latency",
+        "a node taken out, only to be put back for an admin API that never answers within the time of a look",
+        "I3",
+        E + "preflight.py",
+        "    noes = _too_slow(now, log)\n",
+        "    noes: list[tuple[str, Verdict]] = []\n",
+        "tests/engine/test_slow_api.py::test_a_run_is_refused_before_its_claim_with_the_time_the_limit_and_the_remedy",
     ),
     Guard(
         "a member has the node's own address",

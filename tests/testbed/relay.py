@@ -1,11 +1,13 @@
-"""A wire that can be cut: stands before one admin API, and refuses, hangs or resets when a test says so."""
+"""A wire that can be cut: stands before one admin API, and refuses, hangs, resets or dawdles when a test says so."""
 
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+SLOW_S = 2.3  # longer than a look waits, and shorter than the time-out of an endpoint
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with time 0: close sends RST
 
 
@@ -32,7 +34,7 @@ class Relay:
         self._held.clear()
 
     def become(self, mode: str) -> None:
-        """pass | refuse | hang | reset | 404. `refuse` closes the port; the others keep it open."""
+        """pass | refuse | hang | reset | 404 | slow. `refuse` closes the port; the others keep it open."""
         self.mode = mode
         if mode == "refuse":
             # shutdown wakes the accept; close alone would leave one more connection to come through
@@ -62,7 +64,12 @@ class Relay:
                 client.sendall(NOT_FOUND)
                 client.close()
             else:
-                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+                carry = self._dawdle if self.mode == "slow" else self._carry
+                threading.Thread(target=carry, args=(client,), daemon=True).start()
+
+    def _dawdle(self, client: socket.socket) -> None:
+        time.sleep(SLOW_S)
+        self._carry(client)
 
     def _carry(self, client: socket.socket) -> None:
         self.carried += 1

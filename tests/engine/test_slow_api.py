@@ -1,0 +1,54 @@
+"""An admin API that never answers within a look's limit: the run would stop with its first node out, so none begins."""
+
+from dataclasses import replace
+
+import pytest
+
+from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.model.cluster import Cluster
+from rollsafe.rehearsal.faults import Fault, Way
+from rollsafe.rehearsal.judgement import Ended
+from rollsafe.rehearsal.miniature import shorten
+from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.world import SimWorld
+
+READ = "balancer.read web-lb"
+
+
+def slow(answers_s: float, *faults: Fault) -> tuple[SimWorld, Operator, Ended]:
+    """A run of a cluster, one of whose endpoints takes so long wherever a fault says that it is slow."""
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim = SimWorld(patient(cluster, answers_s / 0.8))
+    operator = sim.operator(faults=list(faults))
+    return sim, operator, Engine(sim.cluster, steps)("run", operator, sim.world(operator), "r")
+
+
+def patient(cluster: Cluster, timeout_s: float) -> Cluster:
+    """The cluster with another `timeout` of each endpoint; a slow answer of the simulation takes 0.8 of it."""
+    balancers = [
+        replace(one, endpoints=tuple(replace(it, timeout_s=timeout_s) for it in one.endpoints))
+        for one in cluster.balancers
+    ]
+    return replace(cluster, balancers=tuple(balancers))
+
+
+@pytest.mark.parametrize("answers_s", [2.4, 4.0])
+def test_a_run_is_refused_before_its_claim_with_the_time_the_limit_and_the_remedy(answers_s: float) -> None:
+    sim, operator, ended = slow(answers_s, Fault(Way.SLOW, site=READ, times=100_000))
+    assert ended.exit_code == 10, ended.message
+    assert ended.message.startswith("nothing was touched: latency: tcp://web-lb1:9999 answers in ")
+    assert f"answers in {answers_s:.2f}" in ended.message or f"answers in {answers_s + 0.01:.2f}" in ended.message
+    assert "a run needs it within 1.5 s. To change it: see why it is slow" in ended.message
+    assert ended.message.count("latency") == 1, "once, and not for each node"
+    assert not sim.outside.acts
+    assert all(node.claim is None for node in sim.nodes.values())
+    told = [r for r in operator.records if r.type == "gate.checked" and r.data["gate"] == "latency"]
+    assert [(r.balancer, r.endpoint, r.data["allowed"]) for r in told] == [("web-lb", "tcp://web-lb1:9999", False)]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_slow_answer_among_fast_ones_refuses_nothing(times: int) -> None:
+    _, operator, ended = slow(2.4, Fault(Way.SLOW, site=READ, times=times))
+    assert ended.exit_code == 0, ended.message
+    assert not [r for r in operator.records if r.type == "gate.checked" and r.data["gate"] == "latency"]
