@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. `kind` is text, number, integer, boolean, list or map; times in seconds end in `_s`."""
+    """One field. `kind` is text, number, integer, boolean, list or map; times in seconds end in `_s`. `null`: it is
+    there also where it has no value, and is null then: readers have known it so from the beginning."""
 
     kind: str
     meaning: str
     always: bool = False
+    null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,17 @@ _WRITE = {
     "why": Field("text", "the step that wants it"),
 }
 _IDENTITY = {
-    "identity_before": Field("text", "what proved the old process (systemd's InvocationID, or the command's text)"),
+    "identity_before": Field(
+        "text",
+        "what proved the old process (systemd's InvocationID, or the command's text); null: there was none",
+        null=True,
+    ),
     "identity_after": Field("text", "the same, of the new process", always=True),
 }
 _EFFECT = Field("text", "none: it had no effect for sure; unknown: it may have had one")
 _PROBE = {
     "probe": Field("text", "the probe's name", always=True),
-    "status": Field("integer", "HTTP status of the answer, where there was one"),
+    "status": Field("integer", "HTTP status of the answer; null: there was none", null=True),
     "detail": Field("text", "what was wrong with the answer"),
     "latency_s": Field("number", "how long the answer took"),
     "outage_s": Field("number", "how long this outage has gone on, or went on"),
@@ -72,7 +78,9 @@ EVENTS: dict[str, Event] = {
             "pid": Field("integer", "its process there"),
             "reason": Field("text", "what --reason said", always=True),
             "url": Field("text", "the pipeline's job, where there is one"),
-            "estimate_s": Field("number", "expected time of the whole run"),
+            "estimate_s": Field(
+                "number", "expected time of the whole run; null: nobody knows, as of a recovery", null=True
+            ),
         },
     ),
     "run.resumed": Event(
@@ -134,10 +142,14 @@ EVENTS: dict[str, Event] = {
     "step.waiting": Event(
         "What is waited for, when it or its reading changed, and now and then while it does not.",
         {
-            "step": Field("text", "the step that waits; gates: the next node's; claim: for the end of another run"),
+            "step": Field(
+                "text",
+                "the step that waits; gates: the next node's; claim: for the end of another run; null: the whole run",
+                null=True,
+            ),
             "for": Field("text", "what would end the wait"),
             "reading": Field("map", "the last readings: of members, health, or the restart"),
-            "left_s": Field("number", "time until the wait gives up"),
+            "left_s": Field("number", "time until the wait gives up; null: something else ends it", null=True),
         },
     ),
     "step.finished": Event(
@@ -178,7 +190,9 @@ EVENTS: dict[str, Event] = {
             "epoch": Field("integer", "the claim's epoch that fences it", always=True),
             "revision": Field("integer", "the claim's revision that fences it", always=True),
             "node_uptime_until_s": Field(
-                "number", "the node's own uptime past which it does not obey the order any more"
+                "number",
+                "the node's own uptime past which it does not obey the order any more; null: it tells none",
+                null=True,
             ),
         },
     ),
@@ -186,7 +200,7 @@ EVENTS: dict[str, Event] = {
     "restart.ended": Event(
         "The restart command ended by itself.",
         {
-            "exit_status": Field("integer", "of the command"),
+            "exit_status": Field("integer", "of the command; null: it went without a word", null=True),
             "output": Field("text", "the end of what it printed", always=True),
         },
     ),
@@ -259,7 +273,7 @@ EVENTS: dict[str, Event] = {
             "services": Field(
                 "map",
                 "service: probes, failed, rejected (of the failed: an unexpected 401, 403 or 404), longest_outage_s, "
-                "availability, missed (due and not sent), late_s (the worst delay)",
+                "availability (null: nothing was asked), missed (due and not sent), late_s (the worst delay)",
                 always=True,
             ),
             "duration_s": Field("number", "of the whole run", always=True),

@@ -30,7 +30,12 @@ def events_schema() -> dict[str, Any]:
 
 
 def _properties(fields: Mapping[str, Field]) -> dict[str, Any]:
-    return {name: {"type": _TYPES.get(one.kind, one.kind), "description": one.meaning} for name, one in fields.items()}
+    return {name: {"type": _type(one), "description": one.meaning} for name, one in fields.items()}
+
+
+def _type(one: Field) -> str | list[str]:
+    name = _TYPES.get(one.kind, one.kind)
+    return [name, "null"] if one.null else name
 
 
 def _required(fields: Mapping[str, Field]) -> list[str]:

@@ -31,7 +31,7 @@ def page() -> str:
 
 def _fields(fields: Mapping[str, Field]) -> str:
     rows = [
-        [f"`{name}`", one.kind, one.meaning + ("" if one.always else " (where it applies)")]
+        [f"`{name}`", one.kind + " or null" * one.null, one.meaning + ("" if one.always else " (where it applies)")]
         for name, one in fields.items()
     ]
     return table(["field", "type", "meaning"], rows)

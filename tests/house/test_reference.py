@@ -98,7 +98,7 @@ def wrong_with(event: dict) -> list[str]:
     kinds = [
         f"{event['type']}.{key}: {value!r} is no {fields[key].kind}"
         for key, value in event.items()
-        if key in fields and not isinstance(value, TYPES[fields[key].kind])
+        if key in fields and not isinstance(value, TYPES[fields[key].kind]) and not (value is None and fields[key].null)
     ]
     return strange + absent + kinds
 
