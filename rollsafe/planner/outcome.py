@@ -192,8 +192,8 @@ def _node(
         return {"outcome": "left out" if out else "not begun", "out_of_service_s": 0.0}
     back_s = node.ready_s if node.ready_s is not None and not out else at_s
     out_of_service_s = round(back_s - node.out_s, 1) if node.out_s is not None else 0.0
-    if node.outcome in AS_TOLD:
-        outcome = node.outcome
+    if node.outcome in AS_TOLD or (_lost(state) and node.outcome == "unknown"):
+        outcome = node.outcome  # what it was said to be; who took the claim over may have changed it since
     elif out:
         outcome = "left out"
     elif any(_is_unread(now.member(m)) for m in plan.members_of(name)):
