@@ -20,6 +20,7 @@ from rollsafe.model.reading import RestartReading, SeatReading, Unread
 from rollsafe.model.record import Record
 from rollsafe.model.verdict import Verdict
 from rollsafe.planner.by_node import unrepeated
+from rollsafe.planner.commands import ahead
 from rollsafe.planner.decisions import (
     BeginNode,
     Decision,
@@ -317,7 +318,7 @@ class Rollout:
         now = self._last_look()
         ending = self._with_blocked(self._judged(now))
         if lost:
-            return _with_late(ending, late)  # whoever took over answers for the claim
+            return _with_late(ending, late, setting.mend)  # whoever took over answers for the claim
         if ending.exit_code in (0, 20) and not self._no_more_writes:
             problems = setting.keeper.end()
             if problems:
@@ -366,19 +367,21 @@ class Rollout:
         unknown = [name for name in blocked if name not in self._s.world.claims]
         silent = [name for name in blocked if name in self._s.world.claims]
         told = [no_nodes(unknown)] if unknown else []
-        whys = "; ".join(dict.fromkeys(self._s.blocked[name] for name in silent))
+        whys = "; ".join(dict.fromkeys(self._s.blocked[name].rstrip(".") for name in silent))
         told += [f"The claim on {', '.join(silent)} could not be taken over, and stays: {whys}."] if silent else []
-        text = f"{ending.message} {' '.join(told)} To go on: {self._s.mend}"
+        mend = self._s.mend
+        message = ending.message if f": {mend}" in ending.message else f"{ending.message} To go on: {mend}"
+        text = ahead(message, " ".join(told), mend)
         outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
         return replace(ending, outcome=outcome, exit_code=code, message=text)
 
 
-def _with_late(ending: Ending, late: list[str]) -> Ending:
+def _with_late(ending: Ending, late: list[str], mend: str) -> Ending:
     """The claim is lost: a write that the takeover may not have outwaited is named."""
     if not late:
         return ending
     told = f"This process stood still: a write of it may have come after the takeover: {'; '.join(late)}."
-    return replace(ending, message=f"{ending.message} {told}")
+    return replace(ending, message=ahead(ending.message, told, mend))
 
 
 def _without_numbers(text: str) -> str:

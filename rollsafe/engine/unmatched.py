@@ -12,6 +12,7 @@ from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import Member
+from rollsafe.planner.commands import ahead
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.outcome import Ending
 from rollsafe.ports import World
@@ -69,26 +70,27 @@ def _refuse_respelled(session: "Session", record: ClaimRecord, url: str) -> None
 def tell(session: "Session", record: ClaimRecord, plan: Plan, ending: Ending) -> Ending:
     """The ending, with what was let go of, and with what is out where the claim knows of nothing."""
     gone = [it.member for it in _told(record) if it.member.endpoint in session.forget and it.wrote]
-    text = ending.message + _no_services(session, record, ending)
+    said = _no_services(session, record, ending)
     if gone:
-        text += f" Let go of, as you said, and left as they are: {'; '.join(str(member) for member in gone)}."
+        said.append(f"Let go of, as you said, and left as they are: {'; '.join(str(member) for member in gone)}.")
     new = _out_where_new(session, record)
     begun = {node.name for node in plan.nodes}
     new = [entry for entry in new if entry["node"] in begun and entry not in ending.others]
     if new:
         told = "; ".join(f"{e['service']} of {e['node']} on {e['endpoint']}: {e['state']}" for e in new)
-        text += f" On endpoints that the claim does not name is out: {told}."
-    return replace(ending, message=text, others=(*ending.others, *new))
+        said.append(f"On endpoints that the claim does not name is out: {told}.")
+    message = ahead(ending.message, " ".join(said), session.mend) if said else ending.message
+    return replace(ending, message=message, others=(*ending.others, *new))
 
 
-def _no_services(session: "Session", record: ClaimRecord, ending: Ending) -> str:
+def _no_services(session: "Session", record: ClaimRecord, ending: Ending) -> list[str]:
     """Services that are called otherwise by now: nobody asks their health under the old name."""
     here = {service.name for service in session.cluster.services}
     lost = sorted({it.member.service for it in _told(record) if it.wrote} - here)
     if not lost or ending.exit_code == 0:
-        return ""
+        return []
     name = ", ".join(lost)
-    return f" This inventory has no service {name}, which the claim names: name it so again until recover has ended."
+    return [f"This inventory has no service {name}, which the claim names: name it so again until recover has ended."]
 
 
 def _out_where_new(session: "Session", record: ClaimRecord) -> list[dict[str, str]]:

@@ -52,6 +52,20 @@ def test_nothing_is_written_to_a_node_whose_claim_can_not_be_raised_and_recover_
     assert sim.as_found()
 
 
+@pytest.mark.parametrize("node", ["n1", "n3"])
+def test_the_last_line_tells_the_reason_first_and_then_once_what_to_type(node: str) -> None:
+    sim, engine = killed_in_the_restart()
+    sim.nodes[node].ssh = "refused"
+    _, ended = recovered(sim, engine)
+    out = "n1 is out of service (scim on tcp://scim-lb1:9999: drain; web on tcp://web-lb1:9999: maint)."
+    first, what = (out, "put it back") if node == "n1" else ("everything is as it was found.", "go on")
+    assert ended.message == (
+        f"{first} The claim on {node} could not be taken over, and stays: claim.read {node}: connection refused. "
+        f"To {what}: rollsafe recover"
+    )
+    sim.close()
+
+
 def test_an_unreached_node_with_nothing_out_is_unknown_and_not_called_out() -> None:
     sim, engine = killed_in_the_restart()
     _, ended = recovered(sim, engine, Fault(Way.REFUSED, site="claim.swap n3", times=99))
