@@ -51,16 +51,31 @@ def validate(
         steps = load_playbook(playbook, beside=paths[-1].parent)
     except InvalidInput as error:
         problems += error.problems
-    if output is Output.JSON:
-        _print_json(loaded, problems)
     if problems or loaded is None or steps is None:
+        if output is Output.JSON:
+            _print_json(loaded, {"problems": problems})
         raise InvalidInput(problems)
     if output is Output.TEXT:
         _print_text(loaded, steps)
+    else:
+        _print_json(loaded, {"problems": problems, "message": _in_order(loaded, steps, secrets=resolve_secrets)})
 
 
-def _print_json(loaded: "Loaded | None", problems: list[str]) -> None:
-    result: dict[str, Any] = {"valid": not problems, "problems": problems}
+def _in_order(loaded: "Loaded", steps: "Playbook", *, secrets: bool) -> str:
+    cluster = loaded.cluster
+    nodes = ", ".join(node.name for node in cluster.live_nodes)
+    services = ", ".join(service.name for service in cluster.services)
+    read = ", and every secret can be read" if secrets else ""
+    return f"{_head(loaded)}: nodes {nodes}; services {services}; playbook {steps.name}{read}."
+
+
+def _head(loaded: "Loaded") -> str:
+    cluster = loaded.cluster
+    return f"{cluster.name} ({cluster.product}) is valid: {', '.join(str(path) for path in loaded.paths)}"
+
+
+def _print_json(loaded: "Loaded | None", said: dict[str, Any]) -> None:
+    result: dict[str, Any] = {"valid": not said["problems"], **said}
     if loaded is not None:
         cluster = loaded.cluster
         result |= {
@@ -78,7 +93,7 @@ def _print_text(loaded: "Loaded", steps: "Playbook") -> None:
         common.tell(f"warning: {warning}")
     order = ", ".join(node.name for node in cluster.live_nodes)
     services = ", ".join(f"{service.name} ({', '.join(service.pools)})" for service in cluster.services)
-    typer.echo(f"{cluster.name} ({cluster.product}) is valid: {', '.join(str(path) for path in loaded.paths)}")
+    typer.echo(_head(loaded))
     typer.echo(f"  nodes, in order: {order}")
     for node in cluster.nodes:
         if node.excluded is not None:

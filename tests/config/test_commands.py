@@ -37,6 +37,21 @@ def test_validate_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "has no probe" in told.err
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_validate_says_in_the_last_event_what_was_found_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, read: bool
+) -> None:
+    file = write(tmp_path, SMALL)
+    assert call("validate", "-i", str(file), "-o", "json", *(["--resolve-secrets"] if read else [])) == 0
+    first, last = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    secrets = ", and every secret can be read" if read else ""
+    assert last["message"] == (
+        f"jira-prod (jira) is valid: {file}: nodes jira1, jira2, jira3; services scim, web; "
+        f"playbook rolling-restart{secrets}."
+    )
+    assert first["message"] == last["message"]
+
+
 def test_validate_tells_inventory_and_playbook_problems_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
