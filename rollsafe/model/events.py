@@ -216,7 +216,12 @@ EVENTS: dict[str, Event] = {
         "A node is done with.",
         {
             "outcome": Field("text", "restarted, put back, left out, drained, forgotten or unknown", always=True),
-            "out_of_service_s": Field("number", "from its first drain until it was put back", always=True),
+            "out_of_service_s": Field(
+                "number",
+                "from its first drain until it was put back; of a recovery, from when it took the node in hand, for no "
+                "claim tells since when a node is out",
+                always=True,
+            ),
         },
     ),
     "node.landed": Event(
@@ -276,7 +281,12 @@ EVENTS: dict[str, Event] = {
                 "availability (null: nothing was asked), missed (due and not sent), late_s (the worst delay)",
                 always=True,
             ),
-            "duration_s": Field("number", "of the whole run", always=True),
+            "duration_s": Field(
+                "number",
+                "of the whole run. Like all times of a run it counts what passed by the clock on the wall or by the "
+                "machine's own, whichever moved more: a sleep of the machine, but also a clock that is set forward",
+                always=True,
+            ),
             "left_out": Field(
                 "list",
                 "what this run, or a dead one that it met, left out: node, service, balancer, endpoint, state, mend",
