@@ -372,10 +372,10 @@ def ask_or_refuse(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Refused("nothing was touched: without a terminal nobody can be asked; give --yes")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
     answer = ""
     try:
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):  # Ctrl-D or Ctrl-C: what follows begins a line of its own

@@ -38,6 +38,7 @@ def typed(folder: Path, line: str, question: str, answer: bytes) -> tuple[int, s
             except OSError:
                 break  # it has ended
         if not sent and question.encode() in seen:
+            time.sleep(0.5)  # nobody types before it is waited for; a Ctrl-C just then would need a second one
             os.write(near, answer)
             sent = True
     os.close(near)
