@@ -57,7 +57,7 @@ def met(session: "Session", blocked: Blocked, now: Readings, *, alive: bool | No
         alive = takeover.lives(session.world, session.clock, record.token.run, asked(session, "run"))
     session.traces.alive = alive
     if alive:
-        text = takeover.describe(newest(session), alive=True)  # it may have been taken over while it was watched
+        text = takeover.describe(newest(session)[0], alive=True)  # it may have been taken over while it was watched
         wait = f"Wait for it (--wait-for-lock 30m), or look: {in_place_of_recover(session.mend, 'status')}"
         return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
     copies = takeover.read_copies(session.world)
@@ -67,7 +67,8 @@ def met(session: "Session", blocked: Blocked, now: Readings, *, alive: bool | No
             "refused", 10, f"nothing was touched: the cluster was claimed by {who}, which has ended since. Start again"
         )
     highest = copies.highest(record.token.run) if copies.of(record.token.run) else record
-    return dead(session, highest, takeover.describe(record, alive=False), now)
+    why = takeover.describe(record, alive=False)
+    return dead(session, highest, why, now, doubts=_unheard(copies, record.token.run))
 
 
 def unknown_here(session: "Session", record: ClaimRecord) -> str:
@@ -97,11 +98,14 @@ def _unknown(told: FoundMember, seat: SeatReading | Unread, wrote: set[str]) -> 
     return f"reads {state}, by a person or because the journal lost its end"
 
 
-def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | None = None) -> Ending:
-    """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more."""
+def dead(
+    session: "Session", record: ClaimRecord, why: str, before: Readings | None = None, *, doubts: Sequence[str] = ()
+) -> Ending:
+    """The ending at a dead run's claim. `before`: what was read earlier, for what does not answer any more. `doubts`:
+    what is not known of the claim itself."""
     now, silent = _read_now(session, before)
     left = [{**entry, "mend": session.mend} for entry in left_behind(record.entries, now)]
-    unread = _unread(record, now, silent)
+    unread = [*_unread(record, now, silent), *doubts]
     told = f"; it may have left out what can't be read: {'; '.join(unread)}" if unread else ""
     if left:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
@@ -114,22 +118,31 @@ def dead(session: "Session", record: ClaimRecord, why: str, before: Readings | N
 def stopped(session: "Session", what: str = "put back") -> Ending:
     """A signal ended the wait at another's claim, before anything was put back, or begun. What that run left out is
     named, though it may live: nobody mends a node that nobody was told of, and `recover` looks for itself."""
-    record, alive = newest(session), session.traces.alive
+    (record, doubts), alive = newest(session), session.traces.alive
     why = f"asked to stop before anything was {what}; {takeover.describe(record, alive=alive)}"
     if alive:
         look = in_place_of_recover(session.mend, "status")
         return Ending("stopped", 20, f"nothing was touched: {why}. To look: {look}")
     now, silent = _read_now(session, session.traces.before, tries=1, within_s=LAST_LOOK_WITHIN_S)
-    return out_of_a_dead_run(record, now, why, session.mend, _unread(record, now, silent))
+    return out_of_a_dead_run(record, now, why, session.mend, [*_unread(record, now, silent), *doubts])
 
 
-def newest(session: "Session") -> ClaimRecord:
-    """The met claim as it is now: while it was watched, the run may have begun another node, and died of it."""
+def newest(session: "Session") -> tuple[ClaimRecord, list[str]]:
+    """The met claim as it is now: while it was watched, the run may have begun another node, and died of it. And what
+    is not known of that."""
     known = session.traces.met
     assert known is not None
     copies = takeover.read_copies(session.world, tries=1, within_s=LAST_COPIES_WITHIN_S)
     there = copies.of(known.token.run).values()  # none, where its run has ended meanwhile
-    return max((known, *there), key=lambda record: (record.token.revision, record.token.epoch))
+    latest = max((known, *there), key=lambda record: (record.token.revision, record.token.epoch))
+    return latest, _unheard(copies, known.token.run)
+
+
+def _unheard(copies: takeover.Copies, run: str) -> list[str]:
+    """Where no copy of a claim that was met could be read again: what its run did meanwhile is not known."""
+    if copies.of(run) or not copies.unread:
+        return []
+    return [f"what run {run} began since, for its claim could not be read again ({by_node.told(copies.unread)})"]
 
 
 def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, unread: Sequence[str] = ()) -> Ending:

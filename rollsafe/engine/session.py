@@ -304,7 +304,8 @@ def closing(session: Session, body: Callable[[], Ending]) -> Ending:
     except Refused as error:
         ending = Ending("refused", 10, completed(str(error), session.mend))
     except takeover.NotTaken as error:
-        ending = met.dead(session, met.newest(session), str(error), session.traces.before)
+        record, doubts = met.newest(session)
+        ending = met.dead(session, record, str(error), session.traces.before, doubts=doubts)
     except takeover.AskedToStop:
         ending = met.stopped(session)
     finally:

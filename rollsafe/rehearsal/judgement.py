@@ -77,9 +77,10 @@ def _unnamed(outside: Outside, named: set[tuple[str, str, str]], ended: Ended, o
     return lies
 
 
-def _unread(endpoint: SimEndpoint, seat: SimSeat) -> tuple[str, str]:
+def _unread(endpoint: SimEndpoint, seat: SimSeat) -> tuple[str, ...]:
     """How the last line says that it does not know of a member."""
-    return f"({seat.pool}/{seat.seat} on {endpoint.url})", f"{seat.node.name} was not looked at"
+    member = f"({seat.pool}/{seat.seat} on {endpoint.url})"
+    return member, f"{seat.node.name} was not looked at", "its claim could not be read again"
 
 
 def _claims(outside: Outside, operator: Operator, code: int, something_out: bool) -> list[str]:

@@ -52,6 +52,7 @@ ONCE_BROKEN = (
     958869,
     1011948,
     1227742,
+    1348431,
 )
 SHARE = 250  # windows that a process plays before it tells
 
