@@ -20,6 +20,32 @@ def missing_programs() -> list[str]:
     return sorted(package for program, package in REAL_PROGRAMS.items() if find_program(program) is None)
 
 
+class ToldAtOnce:
+    """A failure is shown when it happens: a log that is cut off, or a run that breaks down, shows it all the same."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._failed: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            self._failed.append(f"{report.nodeid} ({report.when})")
+            terminal.ensure_newline()
+            terminal.write_line(f"FAILED {self._failed[-1]}\n{report.longreprtext}")
+
+    def pytest_unconfigure(self) -> None:
+        for failed in self._failed:
+            print(f"failed: {failed}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Failures are told by the process that the person sees, never by a worker of it."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ToldAtOnce(config))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Soak tests run only when they are asked for by their marker."""
     if "soak" in (config.option.markexpr or ""):

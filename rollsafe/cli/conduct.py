@@ -294,7 +294,7 @@ class Conductor:
         if self._ordered_s < now_s:
             return  # it was given already
         self._ordered_s = now_s
-        timer = threading.Timer(GONE_WITHIN_S, lambda: os._exit(self._told_code()))
+        timer = threading.Timer(GONE_WITHIN_S, lambda: _gone(self._told_code()))
         timer.daemon = True
         timer.start()
 
@@ -363,6 +363,10 @@ def _leave(code: int) -> None:
     """End at once: threads that hang in a call are not waited for."""
     sys.stdout.flush()
     sys.stderr.flush()
+    _gone(code)
+
+
+def _gone(code: int) -> None:
     os._exit(code)
 
 

@@ -23,6 +23,7 @@ Progress = Callable[[int, int, str], None]  # points done, of how many, what is 
 MakeExecute = Callable[[Cluster, tuple[PlannedStep, ...], tuple[str, ...]], Execute]  # the last: nodes to restart
 FAULTLESS = Point("faultless", "the run without a fault")
 COLLECT_EVERY = 64
+GONE_WITHIN_S = 10.0  # a process that was killed
 
 
 class RehearsalBroke(RollsafeError):
@@ -133,8 +134,8 @@ class Player:
                 yield _take(pipes[index % workers])
         finally:
             for process in processes:
-                process.terminate()
-                process.join()
+                process.kill()  # it holds nothing but memory, and no handler that it was forked with hears this
+                process.join(GONE_WITHIN_S)
             for pipe in pipes:
                 pipe.close()
 

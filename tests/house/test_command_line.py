@@ -432,7 +432,7 @@ def test_what_a_person_is_told_to_type_is_as_short_as_it_can_be(
 def test_a_report_that_is_slow_does_not_outlast_the_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     gone, codes = threading.Event(), []
     monkeypatch.setattr("rollsafe.cli.conduct.GONE_WITHIN_S", 0.3)
-    monkeypatch.setattr("rollsafe.cli.conduct.os._exit", lambda code: codes.append(code) or gone.set())
+    monkeypatch.setattr("rollsafe.cli.conduct._gone", lambda code: codes.append(code) or gone.set())
     monkeypatch.setattr("rollsafe.reporting.reports.write_reports", lambda *_: [] if gone.wait(30) else ["too late"])
     conductor = object.__new__(Conductor)
     conductor.options = Options(html=Path("r.html"))

@@ -114,16 +114,16 @@ def test_what_others_changed_is_not_undone_by_a_later_recover() -> None:
     assert {seat.admin for seat in seats} == {AdminState.MAINT}
 
 
-def test_a_seed_replays_its_window_exactly(outcomes: list[Outcome]) -> None:
+def test_a_seed_replays_its_window_exactly() -> None:
     assert script(17) == script(17) != script(18)
     histories = []
-    for _ in range(2):
+    for others_before in (range(0), range(3)):
+        play_all(others_before)
         window = Window(script(17))
         window.play()
         records = [(r.at_s, r.type, r.message) for operator in window.sim.operators for r in operator.records]
         histories.append((records, window.sim.outside.acts, str(window.outcome)))
     assert histories[0] == histories[1]
-    assert histories[0][2] == str(outcomes[17])
 
 
 def test_a_broken_planner_is_found_by_some_window_and_the_seed_named(monkeypatch: pytest.MonkeyPatch) -> None:
