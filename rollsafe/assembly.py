@@ -59,6 +59,7 @@ def assemble(cluster: Cluster, clock: SystemClock, reach: Reach | None = None) -
         clock=clock,
         gather=SideBySide(),
         heart=ThreadHeart(clock.monotonic),
+        elsewhere=reach.elsewhere,
         rights={n.name: _rights(reach.restarters[n.name], reach.claims[n.name]) for n in cluster.live_nodes},
     )
     return Assembled(

@@ -175,4 +175,5 @@ class World:
     clock: Clock
     gather: Gather
     heart: Heart
+    elsewhere: Mapping[str, ClaimFile] = field(default_factory=dict)  # claims that excluded nodes may carry
     rights: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # node -> raises PortError where one lacks

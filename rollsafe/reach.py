@@ -53,6 +53,7 @@ class Reach:
 
     pool: SshPool
     claims: Mapping[str, SshClaimFile]
+    elsewhere: Mapping[str, SshClaimFile]  # the claims that excluded nodes may carry
     restarters: Mapping[str, SshRestarter]
     surveys: Mapping[str, NodeSurvey]
 
@@ -74,7 +75,9 @@ def wire(cluster: Cluster) -> Reach:
         claims[node.name] = claim = SshClaimFile(connection, *names)
         restarters[node.name] = restarter = SshRestarter(connection, *names, node.restart)
         surveys[node.name] = NodeSurvey(connection, Survey(connection, place(*names), claim, restarter))
-    return Reach(pool, claims, restarters, surveys)
+    excluded = [node for node in cluster.nodes if node.excluded is not None]
+    elsewhere = {n.name: SshClaimFile(pool.get(n.ssh), cluster.claim_dir, cluster.name, n.name) for n in excluded}
+    return Reach(pool, claims, elsewhere, restarters, surveys)
 
 
 def _begin(jobs: Sequence[Callable[[], object]]) -> None:

@@ -4,7 +4,7 @@ One primitive carries it all: under the node's lock, compare (run, epoch, holder
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -382,9 +382,9 @@ class ClaimKeeper:
         return (token.run, token.epoch, token.holder) == (mine.run, mine.epoch, mine.holder)
 
 
-def first_record(cluster: str, run: str, holder: str, who: Who) -> ClaimRecord:
+def first_record(cluster: str, run: str, holder: str, who: Who, nodes: Iterable[str] = ()) -> ClaimRecord:
     """The claim as it is made: epoch 1, revision 0."""
-    return ClaimRecord(cluster, Token(run, 1, holder, 0), 0, who)
+    return ClaimRecord(cluster, Token(run, 1, holder, 0), 0, who, nodes=tuple(nodes))
 
 
 def _raise_failed(failed: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ LOCK_LOOK_EVERY_S = 2.0
 
 def claim(session: "Session", now: Readings) -> ClaimKeeper | Ending:
     """Claim every node, or say who stands in the way: 10, or 30 where a dead run left a node out."""
-    record = first_record(session.cluster.name, session.log.run, session.holder, session.who)
+    record = first_record(session.cluster.name, session.log.run, session.holder, session.who, session.world.claims)
     patience = Patience(session)
     while True:
         keeper = session.traces.keeper = ClaimKeeper(session.world, session.clock, record)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollsafe.engine import met, preflight, takeover, unmatched
+from rollsafe.engine import elsewhere, met, preflight, takeover, unmatched
 from rollsafe.engine.claim import BEAT_EVERY_S, ClaimKeeper
 from rollsafe.engine.claiming import claim, look_for_claims
 from rollsafe.engine.log import RunLog
@@ -184,6 +184,7 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
         return met.dead(session, taken.keeper.record, "systemd is still at its restart, which may stop it any time")
     blocked = {**taken.blocked, **dict.fromkeys(unmatched.strange_nodes(session.world, plan), "")}
     ending = unmatched.tell(session, taken.record, plan, roll(session, plan, taken.keeper, blocked=blocked))
+    ending = elsewhere.swept(session, taken.keeper, ending)
     left = [r for r in runs[1:] if r not in copies.unbegun(runs[0])]
     more = f" There is another claim: {session.mend} --run-id {left[0]}" if left else ""
     return replace(ending, message=ending.message + more)

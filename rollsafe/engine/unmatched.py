@@ -40,7 +40,7 @@ def members_to_undo(
 def refuse_wrong_forget(session: "Session", record: ClaimRecord) -> None:
     """Raises Refused where something is to be let go of that is not gone: no claim would tell of it any more."""
     urls = {it.member.endpoint for it in _told(record)}
-    nodes = {*(node.name for node in session.cluster.nodes), *record.entries}
+    nodes = {*(node.name for node in session.cluster.nodes), *record.entries, *record.nodes}
     for name in sorted(session.forget - nodes):
         if name not in urls:
             known = ", ".join([*sorted(nodes), *sorted(urls)])

@@ -51,4 +51,5 @@ class ClaimRecord:
     released: bool = False  # its holder has ended and does nothing more; what it left is in `entries`
     # for each node that was begun: the state in which each of its members was found
     entries: Mapping[str, tuple[FoundMember, ...]] = field(default_factory=dict)
+    nodes: tuple[str, ...] = ()  # those that were to be claimed; an older rollsafe did not write them
     version: int = 1

@@ -102,7 +102,14 @@ class Looked:
 
     # --- claims ----------------------------------------------------------------------------------------------------
 
-    def claim(self, *, beat: int = 7, released: bool = False, wrote: tuple[str, ...] = ("drain",)) -> None:
+    def claim(
+        self,
+        *,
+        beat: int = 7,
+        released: bool = False,
+        wrote: tuple[str, ...] = ("drain",),
+        nodes: tuple[str, ...] = (),
+    ) -> None:
         """A claim of another run on every node, which had jira2 in hand."""
         seat = Member("jira2", "web", "web-lb", through(self.bed.web.endpoint), "web", "jira2")
         record = ClaimRecord(
@@ -114,6 +121,7 @@ class Looked:
             doing="restarting jira2",
             released=released,
             entries={"jira2": (FoundMember(seat, Found(AdminState.READY), wrote),)},
+            nodes=nodes,
         )
         for node in self.bed.nodes:
             fresh = self.bed.folder / f"{node.name}.new"

@@ -14,7 +14,7 @@ from rollsafe.model.reading import AdminState
 from rollsafe.model.settings import EndpointSettings
 from rollsafe.planner.outcome import Ending
 from rollsafe.ports import World
-from rollsafe.rehearsal.faults import Crash, CrashPoint
+from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
 from rollsafe.rehearsal.miniature import shorten
 from rollsafe.rehearsal.operator import Operator
 from rollsafe.rehearsal.sample import small_cluster
@@ -41,10 +41,17 @@ def _die_at_restart(operator: Operator, site: str) -> None:
         operator.crash = CrashPoint("effect", operator.effects + 1, after=True)
 
 
-def command(sim: SimWorld, change: Change, mode: str = "recover", forget: str = "", wait_s: float = 60.0) -> Ending:
+def command(
+    sim: SimWorld,
+    change: Change,
+    mode: str = "recover",
+    forget: str = "",
+    wait_s: float = 60.0,
+    fault: Fault | None = None,
+) -> Ending:
     """A command with an inventory that was changed since."""
     cluster = change(sim.cluster)
-    operator = sim.operator()
+    operator = sim.operator(faults=[replace(fault)] if fault is not None else None)
     world = as_written(sim.world(operator), cluster)
     clock = RunClock(world.clock)
     log = RunLog(operator.name, clock, operator, ())
@@ -65,6 +72,7 @@ def as_written(world: World, cluster: Cluster) -> World:
         world,
         balancers={(b.name, e.url): there[e.url] for b in cluster.balancers for e in b.endpoints},
         claims={name: claim for name, claim in world.claims.items() if name in nodes},
+        elsewhere={node.name: world.claims[node.name] for node in cluster.nodes if node.excluded is not None},
         restarters={name: it for name, it in world.restarters.items() if name in nodes},
         checks={(node, names[service]): it for (node, service), it in world.checks.items() if node in nodes},
     )
@@ -166,6 +174,46 @@ def test_a_node_in_hand_that_the_inventory_does_not_have_is_named_at_once(change
     assert sim.timeline.now - began_s < 60
     assert command(sim, unchanged).exit_code == 0
     assert sim.as_found()
+
+
+def n3_excluded(cluster: Cluster) -> Cluster:
+    return replace(cluster, nodes=tuple(replace(n, excluded="disk" if n.name == "n3" else None) for n in cluster.nodes))
+
+
+def test_a_copy_of_the_claim_on_an_excluded_node_is_ended_with_the_others() -> None:
+    sim = killed_in_the_restart()
+    assert claimed(sim) == ["n1", "n2", "n3"]
+    ended = command(sim, n3_excluded)
+    assert (ended.exit_code, claimed(sim), sim.as_found()) == (0, [], True)
+    assert "n3" not in ended.message
+
+
+def test_a_copy_that_another_took_over_since_is_let_alone() -> None:
+    sim = killed_in_the_restart()
+    copy = sim.nodes["n3"].claim
+    assert copy is not None
+    sim.nodes["n3"].claim = replace(copy, token=replace(copy.token, run="another"))
+    assert command(sim, n3_excluded).exit_code == 0
+    assert claimed(sim) == ["n3"]
+
+
+def n3_taken_out(cluster: Cluster) -> Cluster:
+    return replace(cluster, nodes=tuple(n for n in cluster.nodes if n.name != "n3"))
+
+
+N3_OFF = Fault(Way.TIMEOUT_BEFORE, site="claim.read n3", times=1000)
+
+
+@pytest.mark.parametrize(("change", "fault"), [(n3_excluded, N3_OFF), (n3_taken_out, None)], ids=["off", "taken out"])
+def test_a_copy_of_the_claim_that_can_not_be_asked_for_is_named(change: Change, fault: Fault | None) -> None:
+    sim = killed_in_the_restart()
+    ended = command(sim, change, fault=fault)
+    assert (ended.exit_code, claimed(sim), sim.as_found()) == (0, ["n3"], True)
+    assert "n3: not in this inventory, or excluded and silent, and may carry a copy of that claim" in ended.message
+
+
+def test_a_node_that_is_gone_for_ever_is_not_named_again() -> None:
+    assert "n3" not in command(killed_in_the_restart(), n3_taken_out, forget="n3").message
 
 
 def test_the_other_nodes_go_back_although_one_is_not_in_the_inventory() -> None:

@@ -44,6 +44,7 @@ def encode(record: ClaimRecord) -> bytes:
         "who": {name: getattr(record.who, name) for name in Who.__slots__},
         "node_in_hand": record.node_in_hand,
         "doing": record.doing,
+        "nodes": list(record.nodes),
         "entries": {node: [_found_member(one) for one in found] for node, found in record.entries.items()},
     }
     lines = ",\n".join(f"{json.dumps(name)}:{_compact(value)}" for name, value in parts.items())
@@ -69,7 +70,7 @@ def decode(data: bytes) -> ClaimRecord:
         _off(
             f"it has version {found.get('version')!r}, and this rollsafe knows {VERSION}: use the rollsafe that made it"
         )
-    record = _record({"released": False} | found)  # an older rollsafe did not write it
+    record = _record({"released": False, "nodes": []} | found)  # an older rollsafe did not write these
     if data.split(b"\n", 1)[0] != first_line(record.token).encode():
         _off("its first line is not the one of its token")
     return record
@@ -77,7 +78,7 @@ def decode(data: bytes) -> ClaimRecord:
 
 def _record(found: dict[str, Any]) -> ClaimRecord:
     names = ("run", "epoch", "holder", "revision", "version", "cluster", "beat", "done", "released", "who")
-    _exact(found, (*names, "node_in_hand", "doing", "entries"), "the claim")
+    _exact(found, (*names, "node_in_hand", "doing", "nodes", "entries"), "the claim")
     node_in_hand = found["node_in_hand"]
     return ClaimRecord(
         cluster=_text(found, "cluster"),
@@ -92,6 +93,7 @@ def _record(found: dict[str, Any]) -> ClaimRecord:
             node: tuple(_read_member(one) for one in _list(members, f"the entry of {node}"))
             for node, members in _object(found["entries"], "entries").items()
         },
+        nodes=_texts(found, "nodes"),
         version=VERSION,
     )
 
@@ -118,9 +120,7 @@ def _read_member(value: object) -> FoundMember:
     _exact(member, tuple(Member.__slots__), "a member")
     _exact(found, ("admin", "restore"), "found")
     restore = _object(found["restore"], "restore")
-    wrote = _list(one["wrote"], "wrote")
-    if not all(isinstance(word, str) for word in wrote):
-        _off("wrote holds something else than texts")
+    wrote = _texts(one, "wrote")
     try:
         admin = AdminState(found["admin"])
     except ValueError as error:
@@ -128,7 +128,7 @@ def _read_member(value: object) -> FoundMember:
     return FoundMember(
         Member(**{name: _text(member, name) for name in Member.__slots__}),
         Found(admin, {name: _text(restore, name) for name in restore}),
-        tuple(wrote),
+        wrote,
     )
 
 
@@ -176,6 +176,13 @@ def _text(found: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         _off(f"{name} is no text")
     return value
+
+
+def _texts(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    words = _list(found[name], name)
+    if not all(isinstance(word, str) for word in words):
+        _off(f"{name} holds something else than texts")
+    return tuple(words)
 
 
 def _flag(found: Mapping[str, Any], name: str) -> bool:
