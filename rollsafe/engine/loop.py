@@ -180,6 +180,8 @@ class Rollout:
         again = next_step(self._s.plan, self._s.log.state, now, self._s.clock.at_s())
         if isinstance(again, RestartNode):
             self._actor.restart(again.node, prepared, now)
+        else:  # a no between the two looks counts: gates that are shut every other time must not hold the node for ever
+            self._perform(again, now)
 
     def _mark(self, decision: Decision) -> None:
         log = self._s.log

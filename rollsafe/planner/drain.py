@@ -236,6 +236,9 @@ def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain:
     left_s = max(drain.started_s, trusted_s) + service.timeout_s - now.at_s
     if now.at_s < trusted_s:
         left_s = max(left_s, service.timeout_s)
+        if now.at_s - drain.started_s > DRAIN_ROUNDS * service.timeout_s:
+            long = f"in {now.at_s - drain.started_s:.0f} s of drain the balancer was reloaded again and again"
+            return HaltRun(f"{service.name} of {hand.name}: {long}", "find out what reloads it")
     if left_s > 0:
         hidden = "; the balancer was reloaded, and its old process may still carry requests"
         return _wait(

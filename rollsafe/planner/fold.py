@@ -103,8 +103,10 @@ def _taken_up(node: NodeState, record: Record) -> NodeState:
 def _gate_checked(state: RunState, record: Record) -> RunState:
     if record.node is not None and record.node in state.nodes:
         hand = state.nodes[record.node]
-        closed_s = _closed_s(hand.gates_closed_s, record)
-        return state if closed_s == hand.gates_closed_s else _with(state, replace(hand, gates_closed_s=closed_s))
+        # of a node that is out only the act that they were asked for begins the time anew: a yes may not last till then
+        if hand.gates_closed_s is not None or record.data.get("allowed", True):
+            return state
+        return _with(state, replace(hand, gates_closed_s=record.at_s))
     if record.node is None and not record.data.get("allowed", True):  # the act of taking a node in hand failed
         since_s = record.at_s if state.claim_stuck_s is None else state.claim_stuck_s
         return replace(state, claim_stuck_s=since_s, claim_stuck=record.message)

@@ -190,7 +190,9 @@ def _soak(plan: Plan, state: RunState, hand: NodeState, now: Readings) -> Decisi
         return Wait("watched time", node=hand.name, step="soak", left_s=left_s, next_s=left_s)
     trouble = trouble_of(plan, state, now)
     since_s = now.watch.trouble_since if now.watch.trouble_since is not None else now.at_s
-    left_s = since_s + plan.policy.gate_timeout_s - now.at_s
+    # trouble that comes and goes (an admin API that answers every other look) must not make the watched time endless
+    over_s = plan.policy.soak_s - now.watch.seen_s(hand.soak_started_s, now.at_s)
+    left_s = min(since_s - now.at_s, over_s) + plan.policy.gate_timeout_s
     if left_s <= 0:
         return HaltRun(f"after {hand.name} was back: {trouble}")
     return Wait(f"all nodes as fine as before: {trouble}", node=hand.name, step="soak", left_s=left_s)

@@ -52,3 +52,26 @@ def test_a_slow_answer_among_fast_ones_refuses_nothing(times: int) -> None:
     _, operator, ended = slow(2.4, Fault(Way.SLOW, site=READ, times=times))
     assert ended.exit_code == 0, ended.message
     assert not [r for r in operator.records if r.type == "gate.checked" and r.data["gate"] == "latency"]
+
+
+@pytest.mark.parametrize("answers_s", [1.6, 2.3, 3.0])
+@pytest.mark.parametrize("step", ["drain", "maint", "restart", "healthy", "ready"])
+def test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may(
+    answers_s: float, step: str
+) -> None:
+    cluster, steps = shorten(small_cluster(), EACH_NODE)
+    sim = SimWorld(patient(cluster, answers_s / 0.8))
+    operator = sim.operator()
+    operator.hooks.append(lambda _: _become_slow_at(operator, step))
+    ended = Engine(sim.cluster, steps)("run", operator, sim.world(operator), "r")
+    times = {(r.type, r.node): r.at_s for r in operator.records}
+    policy, drains_s = cluster.policy, sum(service.drain.timeout_s for service in cluster.services)
+    longest_s = drains_s + policy.gate_timeout_s + policy.start_timeout_s + policy.put_back_timeout_s
+    assert times["node.finished", "n1"] - times["node.started", "n1"] < longest_s, ended.message
+    assert (ended.exit_code, sim.as_found()) == (20, True), ended.message
+    assert len(sim.nodes["n1"].restarts) == (0 if step in ("drain", "maint") else 1)
+
+
+def _become_slow_at(operator: Operator, step: str) -> None:
+    if not operator.faults and any(r.type == "step.started" and r.data["step"] == step for r in operator.records):
+        operator.faults.append(Fault(Way.SLOW, site=READ, times=100_000))

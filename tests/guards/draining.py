@@ -22,6 +22,35 @@ DRAINING = (
         f"{OTHERS}test_a_drained_node_goes_back_when_others_fail_so_that_too_few_serve[one of two died 11 s ago]",
     ),
     Guard(
+        "gates that come and go",
+        "a drained node being held for ever by gates that are shut every other look",
+        "I1",
+        P + "fold.py",
+        "        if hand.gates_closed_s is not None or record.data.get(\"allowed\", True):\n            return state\n",
+        "        if hand.gates_closed_s is not None or record.data.get(\"allowed\", True):\n"
+        "            return _with(state, replace(hand, gates_closed_s=None)) if record.data.get(\"all_allowed\") else state\n",
+        "tests/engine/test_slow_api.py::"
+        "test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may[drain-2.3]",
+    ),
+    Guard(
+        "trouble that comes and goes",
+        "a run that never ends, where somebody is ill every other look",
+        "I9",
+        P + "next_step.py",
+        "    left_s = min(since_s - now.at_s, over_s) + plan.policy.gate_timeout_s\n",
+        "    left_s = since_s - now.at_s + plan.policy.gate_timeout_s\n",
+        f"{T}test_order.py::test_trouble_that_comes_and_goes_does_not_make_the_watched_time_endless[80.0-HaltRun]",
+    ),
+    Guard(
+        "a balancer that is reloaded all the time",
+        "a drain that never ends, as each reload begins its time anew",
+        "I1",
+        P + "drain.py",
+        "        if now.at_s - drain.started_s > DRAIN_ROUNDS * service.timeout_s:\n",
+        "        if False:\n",
+        f"{T}test_drain.py::test_a_balancer_that_is_reloaded_again_and_again_ends_in_a_stop",
+    ),
+    Guard(
         "hurry",
         "an outage that lasts because a node that could serve stays drained",
         "I1",

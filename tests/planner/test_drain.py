@@ -285,6 +285,18 @@ def test_a_drain_that_is_wiped_for_ever_ends_in_a_stop():
     assert "wiped" in decision.reason
 
 
+def test_a_balancer_that_is_reloaded_again_and_again_ends_in_a_stop():
+    look, story = draining()
+    key, began_s = look.member("a", "scim").pool_key, look.at_s
+    for seconds, expected in [(10, Wait), (119, Wait), (121, HaltRun)]:
+        look.at_s = began_s + seconds
+        look.watch = Watch(reloaded_at={key: look.at_s - 1}, idle={("a", "scim"): 3})
+        decision = decide(look, story)
+        assert isinstance(decision, expected), (seconds, decision)
+    assert isinstance(decision, HaltRun)
+    assert "reloaded again and again" in decision.reason
+
+
 SILENCE = [(9.0, "Wait"), (10.5, "HaltRun")]
 
 

@@ -93,7 +93,7 @@ def test_how_far_a_restart_has_come(row):
     assert story.state.nodes["a"].stopped is stopped
 
 
-def test_gates_are_closed_since_their_first_no_and_open_with_a_yes_of_all():
+def test_the_gates_of_the_next_node_are_closed_since_their_first_no_and_open_with_a_yes_of_all():
     look, story = scene()
     story.add("gate.checked", "a", allowed=False, all_allowed=False)
     look.at_s += 5
@@ -103,6 +103,15 @@ def test_gates_are_closed_since_their_first_no_and_open_with_a_yes_of_all():
     assert story.state.gates_closed_s == 100.0
     story.add("gate.checked", "a", allowed=True, all_allowed=True)
     assert story.state.gates_closed_s is None
+
+
+def test_the_gates_of_a_node_that_is_out_stay_closed_until_something_is_done():
+    look, story = scene(lambda look, story: story.drained())
+    story.add("gate.checked", "a", allowed=False, all_allowed=False)
+    since_s = look.at_s
+    look.at_s += 5
+    story.add("gate.checked", "a", allowed=True, all_allowed=True)
+    assert story.state.nodes["a"].gates_closed_s == since_s, "a yes that no act followed"
 
 
 # --- resume ----------------------------------------------------------------------------------------------------

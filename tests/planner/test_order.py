@@ -180,6 +180,16 @@ def test_soak_counts_calm_time_alone():
     assert isinstance(decide(look, story), Wait)
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(79.0, Wait), (80.0, HaltRun)])
+def test_trouble_that_comes_and_goes_does_not_make_the_watched_time_endless(seconds, expected):
+    look, story = soaking(seconds)  # 20 s of watched time, and the 60 s that gates may be shut
+    look.set("b", check=Check.DOWN)
+    look.watch = Watch(trouble_since=look.at_s)
+    assert isinstance(decide(look, story), expected)
+    look.watch = Watch(trouble_since=look.at_s, blind=((look.at_s, 60.0),))
+    assert isinstance(decide(look, story), Wait), "nobody looked for a minute of it"
+
+
 def test_a_playbook_without_soak_has_none():
     look, story = scene(lambda look, story: story.back(), plan=make_plan(soak_s=0))
     assert decide(look, story) == FinishNode("a", "restarted")
