@@ -66,17 +66,23 @@ TOLD: dict[Way, Told] = {
 class Fault:
     """One fault of one operator's calls: from the `at`-th call on (counted from 1), of any call that `site` begins.
 
-    `times` is how many such calls fail; a large number is a thing that stays broken.
+    `times` is how many such calls fail; a large number is a thing that stays broken. With `every` only each n-th of
+    them does, the last of n: a thing that comes and goes.
     """
 
     way: Way
     at: int = 1
     site: str = ""
     times: int = 1
+    every: int = 1
+    met: int = 0
 
     def strikes(self, index: int, site: str) -> bool:
         """Does this call fail? Uses the fault up."""
         if self.times <= 0 or index < self.at or not site.startswith(self.site):
+            return False
+        self.met += 1
+        if self.met % self.every:
             return False
         self.times -= 1
         return True

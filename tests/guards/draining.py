@@ -26,9 +26,9 @@ DRAINING = (
         "a drained node being held for ever by gates that are shut every other look",
         "I1",
         P + "fold.py",
-        "        if hand.gates_closed_s is not None or record.data.get(\"allowed\", True):\n            return state\n",
-        "        if hand.gates_closed_s is not None or record.data.get(\"allowed\", True):\n"
-        "            return _with(state, replace(hand, gates_closed_s=None)) if record.data.get(\"all_allowed\") else state\n",
+        '        if hand.gates_closed_s is not None or record.data.get("allowed", True):\n            return state\n',
+        '        if hand.gates_closed_s is not None or record.data.get("allowed", True):\n'
+        '            return _with(state, replace(hand, gates_closed_s=None)) if record.data.get("all_allowed") else state\n',
         "tests/engine/test_slow_api.py::"
         "test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may[drain-2.3]",
     ),
