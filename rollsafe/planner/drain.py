@@ -20,6 +20,7 @@ from rollsafe.planner.watch import IDLE_READINGS
 
 UNREAD_PATIENCE_S = 10.0  # how long an endpoint may be silent before a node that is not yet stopped is put back
 WRITE_TRIES = 3
+LIFTS_AT_MOST = 1  # how often a mark may be gone that no reload of the balancer took away
 DRAIN_ROUNDS = 4  # how often a drain that was wiped is begun anew before the run gives up
 SEND_TRIES = 3  # for a restart that surely was not sent
 YOUNG_S = 10.0  # a balancer process that is younger at a run's first look may have come by a reload
@@ -54,7 +55,7 @@ def rewrites(plan: Plan, hand: NodeState, now: Readings) -> tuple[MemberWrite, .
         write
         for service in plan.services
         if service.name in hand.drains or hand.stopped
-        for write in _due(plan, hand, service.name, now, "the mark is gone (a reload of the balancer?)")
+        for write in _due(plan, hand, service.name, now, "the mark is gone")
         if not _serves_anyhow(plan, hand, write.member, now) and not _too_early(hand, write, now)
     )
 
@@ -81,7 +82,13 @@ def _hopeless(plan: Plan, hand: NodeState, now: Readings) -> Decision | None:
     """Is there a member that can't be taken out, or whose state can't be known? The node is in service still."""
     for member in plan.members_of(hand.name):
         seat = now.member(member)
-        halt = _gone(hand, seat) or _wiped(hand, member) or _silent(member, seat, now) or _unwritten(hand, member)
+        halt = (
+            _gone(hand, seat)
+            or _wiped(hand, member)
+            or _lifted(hand, member, now)
+            or _silent(member, seat, now)
+            or _unwritten(hand, member)
+        )
         if halt is not None:
             return halt
     return None
@@ -99,6 +106,21 @@ def _wiped(hand: NodeState, member: Member) -> HaltRun | None:
     if drain is None or drain.rounds <= DRAIN_ROUNDS:
         return None
     return HaltRun(f"the drain of {member} was wiped {drain.rounds - 1} times", "find out what reloads it")
+
+
+def _lifted(hand: NodeState, member: Member, now: Readings) -> HaltRun | None:
+    """Does something else set the member to ready again and again? Then it would get clients at the very stop."""
+    times, key = hand.lifted.get(member, 0), member.pool_key
+    reloads = key in now.watch.reloaded_at or key not in now.watch.process  # or nobody can tell
+    if times <= (DRAIN_ROUNDS if reloads else LIFTS_AT_MOST):
+        return None
+    by = "" if reloads else " though the balancer was not reloaded"
+    remedy = (
+        "find out what reloads it"
+        if reloads
+        else "find out what sets it to ready (an agent-check that answers `ready`, a script, a person)"
+    )
+    return HaltRun(f"the drain of {member} was lifted {times} times{by}; {hand.name} was not stopped", remedy)
 
 
 def _silent(member: Member, seat: SeatReading | Unread, now: Readings) -> HaltRun | None:
@@ -240,10 +262,8 @@ def _await_required(plan: Plan, hand: NodeState, service: PlannedService, drain:
             long = f"in {now.at_s - drain.started_s:.0f} s of drain the balancer was reloaded again and again"
             return HaltRun(f"{service.name} of {hand.name}: {long}", "find out what reloads it")
     if left_s > 0:
-        hidden = "; the balancer was reloaded, and its old process may still carry requests"
-        return _wait(
-            plan, hand, service, now, left_s=left_s, reason="0 active" + (hidden if now.at_s < trusted_s else "")
-        )
+        hidden = _old_process(plan, hand, service, now) if now.at_s < trusted_s else ""
+        return _wait(plan, hand, service, now, left_s=left_s, reason=f"0 active{hidden}")
     active = _active(plan, hand, service, now)
     if not active and (slow := _slow(plan, hand, service, now)):
         return HaltRun(
@@ -292,6 +312,13 @@ def _hidden_until(plan: Plan, hand: NodeState, service: PlannedService, now: Rea
     reloads = [watch.reloaded_at[key] + limit_s for key in keys if key in watch.reloaded_at]
     births = [watch.born_at[key] + min(limit_s, YOUNG_S) for key in keys if key in watch.born_at]
     return max([*reloads, *births], default=NEVER_S)
+
+
+def _old_process(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> str:
+    """Why 0 active is not enough yet."""
+    keys = [m.pool_key for m in plan.members_of(hand.name, service.name)]
+    came = "was reloaded" if any(key in now.watch.reloaded_at for key in keys) else "began only just before this run"
+    return f"; the balancer {came}, and an old process of it may still carry requests"
 
 
 def _slow(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> str:

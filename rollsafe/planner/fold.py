@@ -88,6 +88,7 @@ def _taken_up(node: NodeState, record: Record) -> NodeState:
         node,
         outcome=None,
         drains={},
+        lifted={},
         failures={},
         not_made_good={},
         gates_closed_s=None,
@@ -191,6 +192,7 @@ def _write_intent(node: NodeState, record: Record) -> NodeState:
     member, to = member_of(record.data), AdminState(record.data["to"])
     node = replace(
         node,
+        lifted=_lifted(node, member, to),
         wrote={**node.wrote, member: node.wrote.get(member, frozenset()) | {to}},
         in_doubt={**node.in_doubt, member: to},
         gates_closed_s=None if record.data.get("taking_out") else node.gates_closed_s,
@@ -201,6 +203,13 @@ def _write_intent(node: NodeState, record: Record) -> NodeState:
         anew = DrainState(record.at_s, drain.maint_s and record.at_s, None, drain.rounds + 1)
         node = replace(node, drains={**node.drains, member.service: anew})
     return node
+
+
+def _lifted(node: NodeState, member: Member, to: AdminState) -> Mapping[Member, int]:
+    """A mark that was seen and is to be written again was taken away; another try of that write does not count."""
+    if not to.out or node.last_seen.get(member) is not to or member in node.in_doubt or member in node.failures:
+        return node.lifted
+    return {**node.lifted, member: node.lifted.get(member, 0) + 1}
 
 
 def _write_done(node: NodeState, record: Record) -> NodeState:

@@ -1,5 +1,7 @@
 """From the restart's intent to unbroken health: proof by identity, then every service by our own checks."""
 
+import re
+
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import Check, IdentityReading, Member, RestartReading, SeatReading, Unread
 from rollsafe.planner import drain
@@ -20,6 +22,8 @@ from rollsafe.planner.state import NodeState, Restart
 VOID_MARGIN_S = 3.0  # the uptime is told up to one look after the node was asked whether a restart began
 PROOF_PATIENCE_S = 30.0  # after the command has ended well, so long may the identity take to change
 FAILED_PATIENCE_S = 15.0  # after it has failed: a stop that was begun may still come, and would cut a node put back
+LAST_LINES, LAST_WORDS = 3, 300  # of what a failed command printed, in the sentence; the journal has more
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 NEVER_RAN = (126, 127)  # the shell's word for a command that could not be run, or was not found
 GONE_PATIENCE_S = 120.0  # so long where nothing runs any more: it was stopped, so that its start can be waited for
 UNREAD_PATIENCE_S = 30.0  # past the command's limit its end must be read: so long may the node be silent
@@ -90,8 +94,16 @@ def _failure(hand: NodeState, restart: RestartReading | Unread | None) -> str:
     """How the restart command failed; empty where it ended well, or without a word, as by a reboot."""
     if not isinstance(restart, RestartReading) or restart.exit_status in (0, None):
         return ""
-    said = f": {restart.output}" if restart.output else ""
-    return f"the restart command of {hand.name} exited {restart.exit_status}{said}"
+    said = _last_words(restart.output)
+    return f"the restart command of {hand.name} exited {restart.exit_status}{said and ': ' + said}"
+
+
+def _last_words(output: str) -> str:
+    """The last lines of what a command printed, as one that a sentence can hold: the cause mostly stands there."""
+    printable = ("".join(c if c.isprintable() else " " for c in _COLOURS.sub("", line)) for line in output.splitlines())
+    lines = [" ".join(line.split()) for line in printable if line.strip()]
+    said = " | ".join(lines[-LAST_LINES:])
+    return said if len(said) <= LAST_WORDS else "…" + said[-LAST_WORDS:]
 
 
 def _failed_left_s(hand: NodeState, now: Readings) -> float:

@@ -62,6 +62,7 @@ class NodeState:
     failures: Mapping[Member, Failures] = field(default_factory=dict)
     # members whose last write failed: why, and when
     not_made_good: Mapping[Member, tuple[str, float]] = field(default_factory=dict)
+    lifted: Mapping[Member, int] = field(default_factory=dict)  # how often a mark of ours that was seen was gone again
     drains: Mapping[str, DrainState] = field(default_factory=dict)
     counts_as_stopped: bool = False  # met by a takeover: nobody knows
     restart: Restart = Restart.NONE

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollsafe.model.record import Record
-from rollsafe.reporting.words import clean, number, text, took
+from rollsafe.reporting.words import clean, number, text, took, whole
 
 MOST_ROWS = 60
 
@@ -18,7 +18,7 @@ def closing_lines(run_finished: Record) -> list[str]:
     if outcome:
         code = number(data, "exit_code")
         lines.append(_row("outcome", outcome + (f" (exit {code:.0f})" if code is not None else "") + _after(long)))
-    return [*lines, clean(run_finished.message, 4000) or f"The run ended: {outcome or 'unknown'}."]
+    return [*lines, whole(run_finished.message) or f"The run ended: {outcome or 'unknown'}."]
 
 
 def _row(name: str, words: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from rollsafe.model.record import Record
 from rollsafe.reporting.account import Account, Curve, Gate, Landing, NodeAccount, Note, Outage, ProbeView, Span, Write
 from rollsafe.reporting.sentences import sentence
-from rollsafe.reporting.words import clean, names, number, seat, state, text
+from rollsafe.reporting.words import clean, names, number, seat, state, text, whole
 
 MOST_NOTES = 500
 MOST_OUTAGES = 2000
@@ -202,7 +202,7 @@ class Fold:
 
     def finished(self, record: Record) -> None:
         account, data = self.account, record.data
-        account.ended, account.message = clean(record.time), clean(record.message, 4000)
+        account.ended, account.message = clean(record.time), whole(record.message)
         account.outcome = text(data, "outcome") or "unknown"
         code = number(data, "exit_code")
         account.exit_code = None if code is None else int(code)

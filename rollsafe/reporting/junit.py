@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring  # only made her
 from rollsafe.reporting.account import Account, NodeAccount, Span
 from rollsafe.reporting.closing import service_words
 from rollsafe.reporting.sentences import GOOD_OUTCOMES
-from rollsafe.reporting.words import clean
+from rollsafe.reporting.words import clean, whole
 
 _REACH = ("reach", "ssh")  # gates whose "no" means that the node could not be reached
 
@@ -47,7 +47,7 @@ def _case(suite: Element, classname: str, name: str, seconds: float = 0.0) -> El
 
 
 def _bad(case: Element, tag: str, message: str) -> None:
-    SubElement(case, tag, message=clean(message)).text = clean(message, 4000)
+    SubElement(case, tag, message=clean(message)).text = whole(message)
 
 
 def _run_suite(root: Element, account: Account) -> None:

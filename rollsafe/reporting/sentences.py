@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from rollsafe.model.record import Record
-from rollsafe.reporting.words import clean, names, number, place, reading, seat, state, text, took
+from rollsafe.reporting.words import clean, names, number, place, reading, seat, state, text, took, whole
 
 GOOD_OUTCOMES = frozenset(
     # "cut": the time allowed was used up, and for this service that is permitted; how many is told beside it
@@ -195,7 +195,7 @@ def _why(record: Record, said: str) -> str:
 def _run_finished(record: Record) -> str:
     outcome, code = text(record.data, "outcome"), number(record.data, "exit_code")
     end = f" [{outcome}" + (f", exit {code:.0f}]" if code is not None else "]") if outcome else ""
-    return (clean(record.message, 4000) or "the run ended") + end
+    return (whole(record.message) or "the run ended") + end
 
 
 def _signal(record: Record) -> str:

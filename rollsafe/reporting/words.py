@@ -37,6 +37,13 @@ def clean(text: object, longest: int = LONGEST_TEXT) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def whole(text: object, longest: int = 4000) -> str:
+    """A sentence of a run, safe to show: where it is too long its middle goes, for its end says what to type."""
+    line = clean(text, 100 * longest)
+    half = longest // 2
+    return line if len(line) <= longest else f"{line[: half - 2]} … {line[-half + 1 :]}"
+
+
 def number(data: Mapping[str, Any], key: str) -> float | None:
     """The finite number under `key`, or None."""
     value = data.get(key)

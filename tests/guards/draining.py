@@ -28,7 +28,8 @@ DRAINING = (
         P + "fold.py",
         '        if hand.gates_closed_s is not None or record.data.get("allowed", True):\n            return state\n',
         '        if hand.gates_closed_s is not None or record.data.get("allowed", True):\n'
-        '            return _with(state, replace(hand, gates_closed_s=None)) if record.data.get("all_allowed") else state\n',
+        "            hand = replace(hand, gates_closed_s=None)\n"
+        '            return _with(state, hand) if record.data.get("all_allowed") else state\n',
         "tests/engine/test_slow_api.py::"
         "test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may[drain-2.3]",
     ),
@@ -49,6 +50,16 @@ DRAINING = (
         "        if now.at_s - drain.started_s > DRAIN_ROUNDS * service.timeout_s:\n",
         "        if False:\n",
         f"{T}test_drain.py::test_a_balancer_that_is_reloaded_again_and_again_ends_in_a_stop",
+    ),
+    Guard(
+        "a mark that something lifts",
+        "a node being stopped while an agent-check or a script sends it clients again and again",
+        "I3",
+        P + "drain.py",
+        "    if times <= (DRAIN_ROUNDS if reloads else LIFTS_AT_MOST):\n",
+        "    if times <= 100:\n",
+        f"{T}test_drain.py::test_a_mark_that_something_else_takes_away_again_and_again_ends_in_a_stop"
+        "[twice, by no reload]",
     ),
     Guard(
         "hurry",

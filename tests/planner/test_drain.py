@@ -363,3 +363,39 @@ def test_scim_may_be_preferred_and_web_required():
     look.set("a", "web", active=1)
     look.at_s += 51
     assert isinstance(decide(look, story), HaltRun)
+
+
+LIFTED = {
+    "once": (1, {}, "Wait"),
+    "twice, by no reload": (2, {}, "HaltRun"),
+    "four times, with reloads": (4, {"reloaded": True}, "Wait"),
+    "five times, with reloads": (5, {"reloaded": True}, "HaltRun"),
+    "four times, where the process is not known": (4, {"unknown": True}, "Wait"),
+}
+
+
+@pytest.mark.parametrize(("times", "by", "expected"), LIFTED.values(), ids=list(LIFTED))
+def test_a_mark_that_something_else_takes_away_again_and_again_ends_in_a_stop(times, by, expected):
+    look, story = draining()
+    member = look.member("a", "scim")
+    for _ in range(times):
+        story.wrote(member, DRAIN)
+    key = member.pool_key
+    look.watch = Watch(
+        reloaded_at={key: look.at_s - 60} if by.get("reloaded") else {}, process={} if by.get("unknown") else {key: "7"}
+    )
+    decision = decide(look, story)
+    assert shape(decision) == expected
+    if expected == "HaltRun":
+        assert f"was lifted {times} times" in decision.reason
+        assert ("agent-check" in decision.remedy) is (not by)
+
+
+def test_another_try_of_a_write_is_no_lifted_mark():
+    look, story = draining()
+    member = look.member("a", "scim")
+    story.wrote(member, DRAIN)
+    for _ in range(2):
+        story.wrote(member, DRAIN, done=False)
+        story.failed(member, DRAIN)
+    assert story.state.nodes["a"].lifted == {member: 2}

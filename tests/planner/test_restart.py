@@ -117,6 +117,23 @@ def test_the_reason_for_giving_up_says_what_the_command_said():
     assert decide(look, story) == GiveUpRestart("a", "the restart command of a exited 3: no such unit")
 
 
+def test_of_what_a_command_printed_its_last_lines_stand_in_the_reason_and_nothing_that_a_terminal_obeys():
+    look, story = scene(lambda look, story: story.sent())
+    story.add("restart.ended", "a")
+    noise = "".join(f"line {n} of what the script prints\r\n" for n in range(90))
+    look.restart = replace(FAILED, output=f"{noise}\n\x1b[31mFATAL\x1b[0m: JAVA_HOME\tis not set\x07\n\n")
+    look.identity, look.at_s = OLD, look.at_s + 16
+    decision = decide(look, story)
+    assert isinstance(decision, GiveUpRestart)
+    said = "line 88 of what the script prints | line 89 of what the script prints | FATAL: JAVA_HOME is not set"
+    assert decision.reason == f"the restart command of a exited 3: {said}"
+    look.restart = replace(FAILED, output="x" * 5000 + "the cause")
+    decision = decide(look, story)
+    assert isinstance(decision, GiveUpRestart)
+    assert decision.reason.endswith("xxxthe cause")
+    assert len(decision.reason) < 350
+
+
 def test_a_restart_given_up_and_fenced_halts_the_run_and_the_node_goes_back_when_it_is_healthy():
     look, story = scene(lambda look, story: story.sent())
     story.add("restart.failed", "a", None, "it was not restarted", effect="unknown", fenced=True)

@@ -9,7 +9,7 @@ import pytest
 from rollsafe.model.record import Record
 from rollsafe.reporting.closing import closing_lines, percent, service_words
 from rollsafe.reporting.lines import PlainLines
-from rollsafe.reporting.words import clean, clock_face, took
+from rollsafe.reporting.words import clean, clock_face, took, whole
 from tests.reporting import stories
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -93,3 +93,12 @@ def test_a_share_is_never_rounded_up_to_all():
 
 def test_a_text_is_bounded():
     assert len(clean("x" * 10_000)) == 600
+
+
+def test_of_a_sentence_that_is_too_long_the_end_stays_for_it_says_what_to_type() -> None:
+    told = whole("n1 is out of service: " + "noise " * 2000 + "To put it back: rollsafe recover -i inventory.yml --yes")
+    assert len(told) == 4000
+    assert told.startswith("n1 is out of service: noise")
+    assert " … " in told
+    assert told.endswith("To put it back: rollsafe recover -i inventory.yml --yes")
+    assert whole("short") == "short"

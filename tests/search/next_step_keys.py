@@ -83,6 +83,7 @@ def _node_key(node: NodeState, t: int) -> object:
         _sorted(node.last_seen),
         _sorted(node.in_doubt),
         failures,
+        tuple(sorted(node.lifted.items())),
         drains,
         node.counts_as_stopped,
         node.restart,

@@ -1,5 +1,5 @@
-"""What fails now and then, for the whole run: every second, third or fourth call of one kind. No streak of failures ever
-grows long, so that only a limit on the whole ends what would go on for ever."""
+"""What fails now and then, for the whole run: every second or third call of one kind. No streak of failures ever grows
+long, so that only a limit on the whole ends what would go on for ever."""
 
 from dataclasses import replace
 
