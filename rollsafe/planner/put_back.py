@@ -131,7 +131,8 @@ def _next(hand: NodeState, member: Member, now: Readings, *, patient: bool) -> M
     if isinstance(seat, Unread) or seat.admin is found.admin or is_another(hand, member, seat.admin):
         return None
     failures = hand.failures.get(member)
-    if failures is not None and now.at_s < failures.again_s:
+    # past the time a write that failed is not tried for ever: each one may take as long as its endpoint's time-out
+    if failures is not None and (now.at_s < failures.again_s or not patient):
         return None
     through_checks = hand.stopped and found.admin is AdminState.READY
     if through_checks and seat.admin is AdminState.MAINT:

@@ -91,6 +91,7 @@ class Operator:
     wrote: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
     token: Token | None = None  # what it wrote into a claim last
     stopped_until: float = 0.0
+    endless: str = ""  # it was found to go on and on
     late: bool = False  # what happens now was sent long ago: it can't wait
     paused_in_call: bool = False  # this very call was stopped between its last look and its effect
     listeners: list[Callable[[Record], None]] = field(default_factory=list)
@@ -147,12 +148,15 @@ class Operator:
     def alive(self) -> None:
         """Raises Crash where the process is gone: the dead do nothing, whatever their `finally` says; and Endless where
         it never ends."""
+        if self.endless:  # found out on one of its threads, it is true for all of them
+            raise Endless(self.endless)
         if self.dead:
             raise Crash(self.name)
         lived_s = self.clock.timeline.now - self.born_s
         if self.calls > CALLS_AT_MOST or lived_s > LONGEST_S:
             self.dead = True
-            raise Endless(f"{self.name} has not ended after {lived_s:.0f} s and {self.calls} calls")
+            self.endless = f"{self.name} has not ended after {lived_s:.0f} s and {self.calls} calls"
+            raise Endless(self.endless)
 
     def pass_time(self, seconds: float) -> None:
         """Time that this process spends."""
@@ -228,7 +232,7 @@ class Operator:
     def _beat(self, beat: Callable[[], object]) -> None:
         try:
             beat()
-        except Crash:
+        except (Crash, Endless):
             return  # the process died in its beat; what else it does, it does no more
         finally:
             self._beating = False

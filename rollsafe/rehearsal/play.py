@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.record import Record
 from rollsafe.ports import World
 from rollsafe.rehearsal.clock import START
-from rollsafe.rehearsal.faults import Crash, Endless, Fault
+from rollsafe.rehearsal.faults import Crash, Endless
 from rollsafe.rehearsal.happen import Event, happen, mend
 from rollsafe.rehearsal.judgement import Ended, judge
 from rollsafe.rehearsal.operator import Call, Operator
@@ -166,7 +166,7 @@ def _recover(actors: _Actors, *, trace_recover: bool) -> None:
     _mended(sim)
     for turn in range(RECOVERIES):
         crash = point.recover_crash if turn == 0 else None
-        faults = [Fault(f.way, f.at, f.site, f.times) for f in point.recover_faults] if turn == 0 else []
+        faults = [replace(fault) for fault in point.recover_faults] if turn == 0 else []
         operator = sim.operator(f"recovery{turn + 1}", faults=faults, crash=crash)
         operator.trace = trace_recover and turn == 0
         ended = actors.go("recover", operator)
@@ -207,7 +207,9 @@ def defects(records: list[Record]) -> list[Violation]:
     return [
         Violation(_named(r.message), r.at_s, r.message)
         for r in records
-        if ("defect" in r.message and r.type in ("warning", "run.stopping")) or "invariant broke" in r.message
+        if ("defect" in r.message and r.type in ("warning", "run.stopping"))
+        or "invariant broke" in r.message
+        or "longer than all its limits together" in r.message
     ]
 
 
