@@ -63,6 +63,7 @@ class ClaimKeeper:
         self.record = record
         self.tokens: dict[str, Token] = {}  # what each node's copy carries, as far as we know
         self.not_removed: list[str] = []  # copies of a claim that could not be made whole, nor removed, and why
+        self._unanswered: set[str] = set()  # nodes where a copy may still appear: its making had no answer
         self.asked_at_s = float("-inf")  # when every claim was last asked for
         self._seen: dict[str, Seen] = {}
         self._ours_s: dict[str, float] = {}  # when each node's claim was last seen to be ours
@@ -80,12 +81,17 @@ class ClaimKeeper:
             try:
                 blocked = self._make_on(node)
             except ClaimError:
-                self.not_removed = self._remove_all()
+                self.not_removed = self._taken_back()
                 raise
             if blocked is not None:
-                self.not_removed = self._remove_all()
+                self.not_removed = self._taken_back()
                 return blocked
         return None
+
+    def _taken_back(self) -> list[str]:
+        """The copies that were made are removed again. What could not be, or may come yet."""
+        late = [f"{node}: making it had no answer, so that it may still appear there" for node in self._unanswered]
+        return [*self._remove_all(), *sorted(late)]
 
     def _make_on(self, node: str) -> Blocked | None:
         file = self._world.claims[node]
@@ -97,6 +103,7 @@ class ClaimKeeper:
                 return None
             there = file.read()
             if there is not None and there.token == self.record.token:
+                self._unanswered.discard(node)
                 return None  # our own: its answer was lost, and it showed only now
             del self.tokens[node]
             if there is None:
@@ -115,8 +122,12 @@ class ClaimKeeper:
             if error.effect is Effect.NONE:
                 del self.tokens[node]
                 raise
+            self._unanswered.add(node)
             there = file.read()  # the answer was lost: look
-            return there is not None and there.token == self.record.token
+            if there is not None and there.token == self.record.token:
+                self._unanswered.discard(node)
+                return True
+            return False
 
     def end(self) -> list[str]:
         """Mark the claim done everywhere, then remove it in reverse order. Returns what could not be ended."""

@@ -47,3 +47,13 @@ def small_cluster(nodes: int = 3, endpoints: int = 1, **policy: float) -> Cluste
         probes=(ProbeSettings("scim", "scim", "https://scim.example.com/"),),
         policy=replace(Policy(healthy_for_s=5.0, soak_s=5.0, gate_timeout_s=20.0, put_back_timeout_s=30.0), **policy),
     )
+
+
+def with_slow_answers(cluster: Cluster, seconds: float) -> Cluster:
+    """The cluster with another `timeout` of each endpoint, of which a slow answer of the simulation takes 0.8: here so
+    many seconds."""
+    balancers = [
+        replace(one, endpoints=tuple(replace(it, timeout_s=seconds / 0.8) for it in one.endpoints))
+        for one in cluster.balancers
+    ]
+    return replace(cluster, balancers=tuple(balancers))

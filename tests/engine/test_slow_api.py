@@ -1,16 +1,13 @@
 """An admin API that never answers within a look's limit: the run would stop with its first node out, so none begins."""
 
-from dataclasses import replace
-
 import pytest
 
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
-from rollsafe.model.cluster import Cluster
 from rollsafe.rehearsal.faults import Fault, Way
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.miniature import shorten
 from rollsafe.rehearsal.operator import Operator
-from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.sample import small_cluster, with_slow_answers
 from rollsafe.rehearsal.world import SimWorld
 
 READ = "balancer.read web-lb"
@@ -19,18 +16,9 @@ READ = "balancer.read web-lb"
 def slow(answers_s: float, *faults: Fault) -> tuple[SimWorld, Operator, Ended]:
     """A run of a cluster, one of whose endpoints takes so long wherever a fault says that it is slow."""
     cluster, steps = shorten(small_cluster(), EACH_NODE)
-    sim = SimWorld(patient(cluster, answers_s / 0.8))
+    sim = SimWorld(with_slow_answers(cluster, answers_s))
     operator = sim.operator(faults=list(faults))
     return sim, operator, Engine(sim.cluster, steps)("run", operator, sim.world(operator), "r")
-
-
-def patient(cluster: Cluster, timeout_s: float) -> Cluster:
-    """The cluster with another `timeout` of each endpoint; a slow answer of the simulation takes 0.8 of it."""
-    balancers = [
-        replace(one, endpoints=tuple(replace(it, timeout_s=timeout_s) for it in one.endpoints))
-        for one in cluster.balancers
-    ]
-    return replace(cluster, balancers=tuple(balancers))
 
 
 @pytest.mark.parametrize("answers_s", [2.4, 4.0])
@@ -60,7 +48,7 @@ def test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_g
     answers_s: float, step: str
 ) -> None:
     cluster, steps = shorten(small_cluster(), EACH_NODE)
-    sim = SimWorld(patient(cluster, answers_s / 0.8))
+    sim = SimWorld(with_slow_answers(cluster, answers_s))
     operator = sim.operator()
     operator.hooks.append(lambda _: _become_slow_at(operator, step))
     ended = Engine(sim.cluster, steps)("run", operator, sim.world(operator), "r")

@@ -1,8 +1,6 @@
 """What fails now and then, for the whole run: every second or third call of one kind. No streak of failures ever grows
 long, so that only a limit on the whole ends what would go on for ever."""
 
-from dataclasses import replace
-
 import pytest
 
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
@@ -11,7 +9,7 @@ from rollsafe.rehearsal.faults import Fault, Way
 from rollsafe.rehearsal.miniature import opening, shorten
 from rollsafe.rehearsal.play import Stage, trace
 from rollsafe.rehearsal.points import Point
-from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.sample import small_cluster, with_slow_answers
 
 SITES = (
     "balancer.read web-lb",
@@ -30,13 +28,8 @@ FOR_EVER = 100_000
 
 def stage() -> Stage:
     """Three nodes, SCIM behind a pair; a slow answer takes longer than a look waits."""
-    cluster, steps = shorten(patient(small_cluster(endpoints=2)), EACH_NODE)
+    cluster, steps = shorten(with_slow_answers(small_cluster(endpoints=2), 2.4), EACH_NODE)
     return Stage(cluster, Engine(cluster, steps), start=opening(cluster))
-
-
-def patient(cluster: Cluster) -> Cluster:
-    lbs = [replace(lb, endpoints=tuple(replace(e, timeout_s=3.0) for e in lb.endpoints)) for lb in cluster.balancers]
-    return replace(cluster, balancers=tuple(lbs))
 
 
 def longest_s(cluster: Cluster) -> float:

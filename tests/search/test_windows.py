@@ -53,6 +53,7 @@ ONCE_BROKEN = (
     1011948,
     1227742,
     1348431,
+    2002746,
 )
 SHARE = 250  # windows that a process plays before it tells
 

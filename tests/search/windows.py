@@ -20,7 +20,7 @@ from rollsafe.rehearsal.miniature import shorten
 from rollsafe.rehearsal.operator import Operator
 from rollsafe.rehearsal.outside import Violation
 from rollsafe.rehearsal.play import defects
-from rollsafe.rehearsal.sample import small_cluster
+from rollsafe.rehearsal.sample import small_cluster, with_slow_answers
 from rollsafe.rehearsal.world import SimWorld
 
 SITES = (
@@ -34,6 +34,8 @@ KINDS = [
 ]  # that one only spends a budget, as a dark SCIM does
 HANDS = (AdminState.READY, AdminState.DRAIN, AdminState.MAINT)
 SIGNALS = (("SIGINT", Order.FINISH), ("SIGTERM", Order.NOW))
+COMES_AND_GOES_FROM = 2_000_000  # in windows of seeds from here on something may also fail now and then, all the time
+FOR_EVER = 100_000
 ONCE = {"another node's claim is lost"}  # losing every copy is outside of the protocol
 
 
@@ -63,6 +65,7 @@ class Script:
     people: tuple[tuple[float, str, AdminState, str | None], ...] = ()  # at, node, state, service
     found: tuple[tuple[str, AdminState], ...] = ()
     resumes: bool = False
+    slow_s: float | None = None  # how long a slow answer of a balancer takes, where it is not the usual time
 
 
 @dataclass(slots=True)
@@ -89,7 +92,7 @@ def script(seed: int) -> Script:
     if rng.random() < 0.3:
         second = _machine(rng, rng.choice(("run", "recover", "recover")), nodes)
         machines.append(replace(second, begins_s=rng.uniform(0, lasts_s), take_over=rng.random() < 0.4))
-    return Script(
+    made = Script(
         seed,
         nodes,
         endpoints,
@@ -102,6 +105,19 @@ def script(seed: int) -> Script:
         tuple((rng.choice(names), rng.choice(HANDS)) for _ in range(rng.choice((0, 0, 0, 0, 1)))),
         resumes=rng.random() < 0.4,
     )
+    return made if seed < COMES_AND_GOES_FROM else _comes_and_goes(made)
+
+
+def _comes_and_goes(made: Script) -> Script:
+    """With something that fails every n-th time, or is slow every time, from some call on and for ever."""
+    rng = random.Random(f"comes and goes {made.seed}")
+    first, *others = made.machines
+    way, every = rng.choice(list(Way)), rng.randint(2, 5)
+    if rng.random() < 0.3:
+        way, every = Way.SLOW, 1
+    fault = Fault(way, rng.randint(1, CALLS * made.nodes), rng.choice(SITES[1:]), FOR_EVER, every)
+    machines = (replace(first, faults=(*first.faults, fault)), *others)
+    return replace(made, machines=machines, slow_s=rng.choice((None, 1.6, 2.4, 3.2)))
 
 
 def _machine(rng: random.Random, mode: str, nodes: int) -> Machine:
@@ -137,7 +153,8 @@ class Window:
 
     def __init__(self, it: Script) -> None:
         self.script = it
-        cluster, steps = shorten(small_cluster(it.nodes, it.endpoints), EACH_NODE)
+        sample = small_cluster(it.nodes, it.endpoints)
+        cluster, steps = shorten(sample if it.slow_s is None else with_slow_answers(sample, it.slow_s), EACH_NODE)
         self.sim = SimWorld(cluster, it.seed)
         self.engine = Engine(cluster, steps)
         self.outcome = Outcome(it)
