@@ -207,11 +207,25 @@ def _take_out(
 
 
 def _await(plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, now: Readings) -> Decision:
-    if any(isinstance(now.member(m), Unread) for m in plan.members_of(hand.name, service.name)):
-        return _wait(plan, hand, service, now, left_s=None, reason="an endpoint does not answer; asking again")
+    if silent := [m for m in plan.members_of(hand.name, service.name) if isinstance(now.member(m), Unread)]:
+        return _await_answers(plan, hand, service, drain, silent, now)
     if service.idle is Idle.REQUIRED:
         return _await_required(plan, hand, service, drain, now)
     return _await_preferred(plan, hand, service, drain, now)
+
+
+def _await_answers(
+    plan: Plan, hand: NodeState, service: PlannedService, drain: DrainState, silent: list[Member], now: Readings
+) -> Decision:
+    """Endpoints that take turns at being silent are never silent for long each, and never read together."""
+    began_s = max(drain.started_s, drain.maint_s or NEVER_S, _trusted_from(plan, hand, service, now))
+    left_s = began_s + service.timeout_s + service.linger_s + UNREAD_PATIENCE_S - now.at_s
+    if left_s > 0:
+        return _wait(plan, hand, service, now, left_s=left_s, reason=f"an answer of {silent[0].endpoint}")
+    seat = now.member(silent[0])
+    assert isinstance(seat, Unread)
+    long = f"its endpoints did not answer all at once in {now.at_s - drain.started_s:.0f} s of drain"
+    return HaltRun(f"{service.name} of {hand.name}: {long}; last: {silent[0]}: {seat.reason}", _SLOW_REMEDY)
 
 
 def _shut(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> Decision | None:

@@ -297,6 +297,18 @@ def test_a_balancer_that_is_reloaded_again_and_again_ends_in_a_stop():
     assert "reloaded again and again" in decision.reason
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(39.0, Wait), (40.0, HaltRun)])
+def test_endpoints_that_take_turns_at_being_silent_make_no_drain_endless(seconds, expected):
+    look, story = draining()  # 30 s of drain, and the 10 s that an endpoint may be silent
+    look.mute("scim", int(seconds) % 2)
+    look.watch = Watch(unread_since={look.member("a", "scim", int(seconds) % 2).pool_key: look.at_s + seconds})
+    look.at_s += seconds
+    decision = decide(look, story)
+    assert isinstance(decision, expected)
+    if isinstance(decision, HaltRun):
+        assert "did not answer all at once in 40 s of drain" in decision.reason
+
+
 SILENCE = [(9.0, "Wait"), (10.5, "HaltRun")]
 
 

@@ -54,6 +54,7 @@ ONCE_BROKEN = (
     1227742,
     1348431,
     2002746,
+    2003055,
 )
 SHARE = 250  # windows that a process plays before it tells
 
