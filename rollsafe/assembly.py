@@ -12,7 +12,6 @@ from rollsafe.drivers.balancers import make_balancer
 from rollsafe.drivers.http import make_transport
 from rollsafe.drivers.remote.claim_file import SshClaimFile
 from rollsafe.drivers.remote.restarter import SshRestarter
-from rollsafe.drivers.remote.survey import Surveyed
 from rollsafe.drivers.side_by_side import SideBySide, ThreadHeart
 from rollsafe.drivers.ssh.connection import SshPool
 from rollsafe.model.cluster import Cluster
@@ -23,7 +22,7 @@ from rollsafe.ports import Balancer, HealthCheck, World
 from rollsafe.probes.health import Dial, dial_directly, make_check
 from rollsafe.probes.http_probe import HttpProbe
 from rollsafe.probes.watch import Watch
-from rollsafe.reach import Reach, wire
+from rollsafe.reach import NodeSurvey, Reach, wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Assembled:
     budget: Callable[[], Budget]
     close: Callable[[], None]
     reach: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # node -> connects; raises ShellError
-    surveys: Mapping[str, Callable[[], Surveyed]] = field(default_factory=dict)  # node -> asks; raises ShellError
+    surveys: Mapping[str, NodeSurvey] = field(default_factory=dict)  # node -> asks; raises ShellError
 
 
 def assemble(cluster: Cluster, clock: SystemClock, reach: Reach | None = None) -> Assembled:

@@ -67,8 +67,10 @@ class ClaimFile(Protocol):
 class Restarter(Protocol):
     """Restarts one node's JVM. Raises ShellError."""
 
-    def identity(self) -> IdentityReading:
-        """Which incarnation runs now."""
+    def identity(self, *, again_s: float | None = None) -> IdentityReading:
+        """Which incarnation runs now. `again_s`: where it is what a command prints, it is read again after so long, to
+        see whether it stays the same.
+        """
 
     def begin(self, token: Token, *, until_s: float | None = None) -> bool:
         """Start the restart if the node's claim carries `token` (compared and done under its lock); do not wait for

@@ -41,10 +41,10 @@ class NodeSurvey:
 
         return ask
 
-    def __call__(self) -> Surveyed:
+    def __call__(self, *, again_s: float = 0.0) -> Surveyed:
         """The answer: the one asked for ahead, once, else a new one. Both have their limits."""
         ahead, self._ahead = self._ahead, None
-        return self._survey() if ahead is None else ahead.result()
+        return self._survey(again_s=again_s) if ahead is None else ahead.result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from rollsafe.clock import SystemClock
 from rollsafe.config.load import find_inventory, load_inventory
 from rollsafe.config.playbook import load_playbook
 from rollsafe.config.secrets import secrets_of
+from rollsafe.engine.preflight import AGAIN_S
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import Effect, InvalidInput, JournalError, PortError, Refused
 from rollsafe.journal.place import nearest, on_network, store_path, try_room
@@ -76,12 +77,20 @@ class Checkup:
             return [*items, Item("network", "", Answer.UNREAD, "nothing was asked: first mend the secrets")]
         assembled: Assembled = assemble(ground.cluster, self._clock)
         try:
-            sight = look(assembled, ground.cluster, self._run_clock, rights=True, probes=True, within_s=WITHIN_S)
+            sight = look(
+                assembled,
+                ground.cluster,
+                self._run_clock,
+                rights=True,
+                probes=True,
+                within_s=WITHIN_S,
+                again_s=AGAIN_S,
+            )
         finally:
             assembled.close()
         return [
             *items,
-            *_nodes(sight, ground.named),
+            *_nodes(ground.cluster, sight, ground.named),
             *_endpoints(ground.cluster, sight),
             *_members(ground, sight),
             *_health(ground.cluster, sight),
@@ -152,14 +161,17 @@ def _journal_that_is(file: Path, cluster: Cluster) -> Item:
     return Item("journal", str(file), Answer.OK, f"it may be written to{last}")
 
 
-def _nodes(sight: Sight, named: str) -> Iterator[Item]:
+def _nodes(cluster: Cluster, sight: Sight, named: str) -> Iterator[Item]:
+    services = tuple(service.name for service in cluster.services)
     for name, seen in sight.nodes.items():
         topic = f"node {name}"
         if seen.unreachable:
             yield Item(topic, "ssh", Answer.UNREAD, seen.unreachable.removeprefix(f"{name}: "))
             continue
         yield Item(topic, "ssh", Answer.OK, "reached; its host key is the known one")
-        yield _right(topic, "what runs", seen.identity, "the restart's proof can be read")
+        no = sight.unprovable(name, services)
+        unprovable = f"{no.reason}. To change it: {no.remedy}" if no is not None else ""
+        yield _right(topic, "what runs", seen.identity or unprovable, "the restart's proof can be read")
         yield _right(topic, "rights", seen.rights, "the restart and the claim are allowed")
         yield _claim(topic, seen, named)
 

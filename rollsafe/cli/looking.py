@@ -20,9 +20,10 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, ClaimError, NoSuchPool, PortError
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster
-from rollsafe.model.reading import HealthReading, PoolReading, ProbeSample, Unread
+from rollsafe.model.reading import HealthReading, IdentityReading, PoolReading, ProbeSample, Unread
 from rollsafe.model.settings import ProbeSettings
 from rollsafe.model.verdict import Verdict
+from rollsafe.planner import gates
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.readings import PoolKey, Readings
 from rollsafe.ports import Balancer, MayWrite, World
@@ -40,6 +41,7 @@ class NodeSight:
     unreachable: str = ""
     identity: str = ""
     rights: str = ""
+    reading: IdentityReading | None = None  # the identity itself, where it was read
     claim: ClaimRecord | Unread | None = None
 
 
@@ -61,6 +63,14 @@ class Sight:
         ]
         nodes = [_named(name, sight.unreachable) for name, sight in self.nodes.items() if sight.unreachable]
         return (*pools, *nodes)
+
+    def unprovable(self, node: str, services: tuple[str, ...]) -> Verdict | None:
+        """Why a restart of the node could not be proved; None where it could, or its identity was not read."""
+        reading = self.nodes[node].reading
+        if reading is None:
+            return None
+        told = gates.provable(reading, healthy=self.readings.healthy(node, services))
+        return None if told.allowed else told
 
 
 class Looking:
@@ -92,9 +102,10 @@ def look(
     probes: bool,
     within_s: float,
     tries: int = READ_TRIES,
+    again_s: float = 0.0,
 ) -> Sight:
     """Ask everything once, side by side. `rights`: what a run needs on the nodes and the balancers, too, and whether
-    these are quick enough for one."""
+    these are quick enough for one. `again_s`: an identity is read again after so long."""
     world = assembled.world
     at_s, wall = clock.at_s(), clock.wall()
     questions: dict[Any, Callable[[], Any]] = {}
@@ -105,7 +116,7 @@ def look(
     for pair in pairs:
         questions |= {("health", pair, i): check.check for i, check in enumerate(world.checks[pair])}
     for node in live:
-        questions["node", node] = _node(assembled, node, rights=rights)
+        questions["node", node] = _node(assembled, node, rights=rights, again_s=again_s)
     if rights:
         questions |= {("admin", key): _admin(key[1], balancer) for key, balancer in world.balancers.items()}
     if probes:
@@ -155,7 +166,7 @@ def _admin(url: str, balancer: Balancer) -> Callable[[], Verdict]:
     return ask
 
 
-def _node(assembled: Assembled, node: str, *, rights: bool) -> Callable[[], NodeSight]:
+def _node(assembled: Assembled, node: str, *, rights: bool, again_s: float) -> Callable[[], NodeSight]:
     world = assembled.world
 
     def ask() -> NodeSight:
@@ -164,11 +175,11 @@ def _node(assembled: Assembled, node: str, *, rights: bool) -> Callable[[], Node
         if not rights:
             return NodeSight(claim=read_claim(world, node))
         try:
-            told = assembled.surveys[node]()
+            told = assembled.surveys[node](again_s=again_s)
         except PortError as error:  # a question that hangs takes the others' answers along: a claim must be known of
             return NodeSight(claim=read_claim(world, node), identity=str(error))
         claim = Unread(str(told.claim)) if isinstance(told.claim, ClaimError) else standing(told.claim)
-        return NodeSight(claim=claim, identity=told.identity, rights=told.rights)
+        return NodeSight(claim=claim, identity=told.identity, rights=told.rights, reading=told.reading)
 
     return ask
 

@@ -15,12 +15,12 @@ from rollsafe.engine.preflight import Selection, plan_of
 from rollsafe.errors import Effect, InvalidInput, PortError, Refused
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster
-from rollsafe.model.plan import Forecast
+from rollsafe.model.plan import Forecast, Plan
 from rollsafe.model.reading import Unread
 from rollsafe.model.verdict import Verdict
+from rollsafe.planner import gates
 from rollsafe.planner.commands import completed
 from rollsafe.planner.expand import find_members, forecast
-from rollsafe.planner.gates import in_words, refusals
 from rollsafe.planner.latency import too_slow
 from rollsafe.reporting.plan_view import PlanShown, plan_json, plan_lines
 from rollsafe.reporting.status_view import claim_words
@@ -81,6 +81,7 @@ class Planning:
         strangers = [Verdict("members", False, text) for text in problems if text not in unread]
         verdicts = [
             *_run_verdicts(sight, inventory_words(self.looking.loaded.paths)),
+            *_unprovable(told.plan, sight),
             *(("", verdict) for verdict in strangers),
             *told.verdicts,
         ]
@@ -125,6 +126,14 @@ def _run_verdicts(sight: Sight, named: str) -> Iterator[tuple[str, Verdict]]:
     yield "", _claim(sight.nodes, named)
 
 
+def _unprovable(plan: Plan, sight: Sight) -> Iterator[tuple[str, Verdict]]:
+    """The nodes whose restart could not be proved."""
+    for node in plan.nodes:
+        no = sight.unprovable(node.name, tuple(service.name for service in plan.services))
+        if no is not None:
+            yield node.name, no
+
+
 def _ssh(node: str, seen: NodeSight) -> Iterator[Verdict]:
     problems = [text for text in dict.fromkeys((seen.identity, seen.rights)) if text]
     if isinstance(seen.claim, Unread) and seen.claim.reason not in problems:
@@ -154,10 +163,10 @@ def _restart(cluster: Cluster, node: str) -> str:
 
 def _ending(told: Forecast) -> tuple[ExitCode, str]:
     """What a run would be told now. What could not be read counts before what was answered with no."""
-    noes = [(node, no) for node, verdict in told.verdicts for no in refusals((verdict,))]
+    noes = [(node, no) for node, verdict in told.verdicts for no in gates.refusals((verdict,))]
     if told.unchecked:
         return ExitCode.UNKNOWN, f"Not everything could be read: {'; '.join(told.unchecked)}."
     if noes:
-        return ExitCode.REFUSED, f"A run would be refused now: {in_words(noes)}"
+        return ExitCode.REFUSED, f"A run would be refused now: {gates.in_words(noes)}"
     names = ", ".join(node.name for node in told.plan.nodes)
     return ExitCode.DONE, f"A run could begin now: {len(told.writes)} writes, and a restart of {names}."

@@ -41,7 +41,9 @@ class Restart(Part):
 
     unit: Line | None = Field(None, description="systemd unit; the proof of the restart is its InvocationID")
     command: Line | None = Field(None, description="the command on the node, where there is no systemd")
-    identity: Line | None = Field(None, description="a command that prints another text after a real restart")
+    identity: Line | None = Field(
+        None, description="a command that prints another text after a real restart, and the same one until then"
+    )
     sudo: bool | None = Field(None, description="run it with sudo -n; default true")
     timeout: PositiveDuration | None = Field(None, description="of the command; past it its state is read; default 10m")
 

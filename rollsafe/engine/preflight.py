@@ -1,6 +1,6 @@
 """Before the claim: is everything that a run needs there? One no, and the run is refused with nothing touched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,10 +12,9 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import BalancerError, MayOnlyLook, PortError, Refused
 from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Plan, PlannedStep
-from rollsafe.model.reading import Member, PoolReading, ProbeSample
+from rollsafe.model.reading import IdentityReading, Member, PoolReading, ProbeSample
 from rollsafe.model.verdict import Verdict
-from rollsafe.planner import gates, latency
-from rollsafe.planner.by_node import told
+from rollsafe.planner import by_node, gates, latency
 from rollsafe.planner.estimate import Past
 from rollsafe.planner.expand import find_members, fine_nodes, make_plan
 from rollsafe.planner.readings import Budget, Readings
@@ -23,6 +22,7 @@ from rollsafe.planner.state import RunState
 from rollsafe.ports import Balancer, MayWrite, Probe, World
 
 REACH_WITHIN_S = 15.0
+AGAIN_S = 1.0  # an identity is read again after so long: an age in whole seconds in it is another one by then
 PROBES_RUNNING = 5
 PROBE_EVERY_S = 0.2
 
@@ -100,7 +100,8 @@ def check(world: World, plan: Plan, now: Readings, log: RunLog, clock: RunClock)
         noes += [(node.name, v) for v in gates.refusals(verdicts)]
     if noes:
         raise Refused(f"nothing was touched: {gates.in_words(noes)}")
-    reach(world, plan, log)
+    restarts = () if log.state.mode == "drain" else tuple(node.name for node in plan.nodes)
+    _provable(plan, now, reach(world, plan, log, restarts), log)
     ask_probes(world, clock)
     return fine_nodes(plan, now)
 
@@ -113,6 +114,18 @@ def _too_slow(now: Readings, log: RunLog) -> list[tuple[str, Verdict]]:
     return [("", no) for no in slow.values()]
 
 
+def _provable(plan: Plan, now: Readings, identities: Mapping[str, IdentityReading], log: RunLog) -> None:
+    """A restart that can't be proved would end the run with the node restarted; and an identity that differs each time
+    would prove one that never was. Raises Refused."""
+    services = tuple(service.name for service in plan.services)
+    verdicts = {n: gates.provable(told, healthy=now.healthy(n, services)) for n, told in identities.items()}
+    noes = [(node, no) for node, no in verdicts.items() if not no.allowed]
+    for node, no in noes:
+        log.write("gate.checked", no.reason, node=node, data=_words(no))
+    if noes:
+        raise Refused(f"nothing was touched: {gates.in_words(noes)}")
+
+
 def _words(verdict: Verdict) -> dict[str, Any]:
     return {
         "gate": verdict.gate,
@@ -122,10 +135,13 @@ def _words(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def reach(world: World, plan: Plan, log: RunLog) -> None:
+def reach(world: World, plan: Plan, log: RunLog, restarts: Collection[str] = ()) -> Mapping[str, IdentityReading]:
     """Every live node over SSH: each of them gets a claim; and every balancer must take writes, as far as it tells.
-    Raises Refused naming all that can't be reached, or that may only be looked at."""
-    questions = {("reach", node): _reacher(world, node) for node in plan.all_nodes}
+    Returns the identities of those that are to be restarted. Raises Refused naming all that can't be reached, or that
+    may only be looked at."""
+    questions = {
+        ("reach", node): _reacher(world, node, AGAIN_S if node in restarts else None) for node in plan.all_nodes
+    }
     rights = {("admin", key): _admin(balancer) for key, balancer in world.balancers.items()}
     answers = world.gather({**questions, **rights}, REACH_WITHIN_S)
     shut = {key[1]: text for key in rights if (text := answers.get(key))}
@@ -134,24 +150,28 @@ def reach(world: World, plan: Plan, log: RunLog) -> None:
     if shut:
         raise Refused(f"nothing was touched: {'; '.join(shut.values())}")
     late = f"no answer over SSH within {REACH_WITHIN_S:g} s"
-    problems = {n: p for n in plan.all_nodes if (p := answers.get(("reach", n), late))}
+    told = {n: answers.get(("reach", n), late) for n in plan.all_nodes}
+    problems = {n: problem for n, problem in told.items() if isinstance(problem, str)}
     for node, problem in problems.items():
         no = Verdict("reach", False, problem, remedy="`doctor` tries each connection")
         log.write("gate.checked", problem, node=node, data=_words(no))
     if problems:
         text = "nothing was touched: not every node can be reached, claimed and restarted over SSH"
-        raise Refused(f"{text}: {told(problems)}")
+        raise Refused(f"{text}: {by_node.told(problems)}")
+    return {n: told[n] for n in restarts}
 
 
-def _reacher(world: World, node: str) -> Callable[[], str]:
-    def ask() -> str:
+def _reacher(world: World, node: str, again_s: float | None) -> Callable[[], IdentityReading | str]:
+    """The node's identity, or what is wrong."""
+
+    def ask() -> IdentityReading | str:
         try:
-            world.restarters[node].identity()
+            identity = world.restarters[node].identity(again_s=again_s)
             if node in world.rights:
                 world.rights[node]()
         except PortError as error:
             return str(error)
-        return ""
+        return identity
 
     return ask
 

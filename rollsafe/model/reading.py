@@ -140,6 +140,8 @@ class IdentityReading:
     state: str = ""  # active, failed …
     uptime_s: float | None = None  # seconds since the node booted, by its own clock, when it answered; None: untold
     ours: bool = False  # the command of our own restart still runs there
+    was: str | None = None  # what was read a moment before, where it was read twice, and differs each time
+    lacks: str = ""  # why there is none, for people
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum
 
 from rollsafe.model.plan import Plan, PlannedService
-from rollsafe.model.reading import Check, Member, SeatReading, Unread
+from rollsafe.model.reading import Check, IdentityReading, Member, SeatReading, Unread
 from rollsafe.model.verdict import Verdict
 from rollsafe.planner import window
 from rollsafe.planner.by_node import bare
@@ -16,6 +16,7 @@ from rollsafe.planner.readings import ClaimView, Level, Ours, Readings
 from rollsafe.planner.state import RunState
 from rollsafe.planner.watch import sent_nobody, serves, trouble_of
 
+VALUE_CHARS = 60  # of an identity, in an error
 FRESH_S = 2.0  # a node is stopped only on readings younger than this
 
 
@@ -124,6 +125,50 @@ def readable(plan: Plan, now: Readings, node: str) -> Verdict:
                 "readable", False, f"{member} follows {seat.inherited}", remedy=f"name {seat.inherited} as the pool"
             )
     return Verdict("readable", True, f"all {len(plan.members_of(node))} members of {node} were read")
+
+
+def provable(identity: IdentityReading, *, healthy: bool) -> Verdict:
+    """A restart of the node could be proved: where it is healthy it has an identity, and that stays the same."""
+    if identity.identity is not None and identity.was is not None:
+        before, after = _where_they_differ(identity.was, identity.identity)
+        return Verdict(
+            "identity",
+            False,
+            f'restart.identity printed "{before}", and then "{after}", though nothing was restarted: it would prove a '
+            f"restart that never happened",
+            remedy=f"{_REMEDY}, without a time, an age or a counter in it",
+            about="an identity that differs",
+        )
+    if identity.identity is None and healthy:
+        why = identity.lacks or identity.state or "none was read"
+        return Verdict(
+            "identity",
+            False,
+            f"it is healthy by our own check, and yet has no identity: {why}. So no restart could be proved",
+            remedy=f"{_REMEDY}. Where somebody started the node in another way, restart it by hand once",
+        )
+    return Verdict("identity", True, "a restart could be proved")
+
+
+_REMEDY = (
+    "correct restart.unit or restart.identity in the inventory: it must tell which process runs there now, such as "
+    "`cat /opt/jira/work/catalina.pid`"
+)
+
+
+def _where_they_differ(one: str, other: str) -> tuple[str, str]:
+    """Both on one line, cut to where they differ."""
+    first, second = (" ".join("".join(c if c.isprintable() else " " for c in text).split()) for text in (one, other))
+    alike = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+    start = max(0, alike - VALUE_CHARS // 2) if max(len(first), len(second)) > VALUE_CHARS else 0
+    return _excerpt(first, start), _excerpt(second, start)
+
+
+def _excerpt(text: str, start: int) -> str:
+    end = start + VALUE_CHARS
+    return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"
 
 
 def fresh(now: Readings, at_s: float) -> Verdict:

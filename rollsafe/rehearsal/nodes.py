@@ -36,6 +36,8 @@ class SimNode:
     restart_pending: float = 0.0  # a new JVM begins at this moment
     ssh: str = "ok"  # ok, refused, hangs
     restart_mode: str = "works"  # works, fails, stops (and never starts), hangs, nothing (exit 0 without a restart)
+    proof: str = "works"  # works, none (of a node that runs, too), running (none while it is stopped), differs
+    looked: int = 0  # how often the identity was read
     claim: ClaimRecord | None = None
     claim_damaged: bool = False
     claimed_by: str = ""  # the operator that wrote the claim last
@@ -89,13 +91,22 @@ class SimNode:
             return HealthReading(self.name, service, False, state, not sick, Evidence(200, state, 0.01))
         return HealthReading(self.name, service, False, "refused", evidence=Evidence(detail="refused"))
 
-    def identity(self) -> IdentityReading:
-        """Which JVM runs, as systemd would say it (the InvocationID changes when the new one starts)."""
+    def identity(self, *, again: bool = False) -> IdentityReading:
+        """Which JVM runs, as systemd would say it (the InvocationID changes when the new one starts). `again`: read
+        twice, as what a command prints is."""
         job = self.timeline.now < self.job_until
         state = "active" if self.jvm_since is not None else "inactive"
+        was = self._told() if again else None
+        told = self._told()
         return IdentityReading(
-            f"{self.name}-{self.incarnation}", job, "activating" if job else state, self.timeline.now
+            told, job, "activating" if job else state, self.timeline.now, was=was if was != told else None
         )
+
+    def _told(self) -> str | None:
+        self.looked += 1
+        if self.proof == "none" or (self.proof == "running" and self.jvm_since is None):
+            return None
+        return f"{self.name}-{self.looked if self.proof == 'differs' else self.incarnation}"
 
     def carries(self, token: Token) -> bool:
         """Does the claim on this node carry exactly this token?"""

@@ -142,11 +142,15 @@ class SimRestarter:
         self._outside = outside
         self._begun: Token | None = None
 
-    def identity(self) -> IdentityReading:
+    def identity(self, *, again_s: float | None = None) -> IdentityReading:
         """Which JVM runs. Raises ShellError."""
         node = self._node
+
+        def look() -> IdentityReading:
+            return node.identity(again=again_s is not None)
+
         return self._operator.call(
-            "restarter.identity", node.name, node.identity, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
+            "restarter.identity", node.name, look, ShellError, timeout_s=SSH_LIMIT_S, reach=node.ssh
         )
 
     def begin(self, token: Token, *, until_s: float | None = None) -> bool:

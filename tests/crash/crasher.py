@@ -112,8 +112,8 @@ class CrashingRestarter:
     def __init__(self, node: str, real: Restarter, points: Points) -> None:
         self._node, self._real, self._points = node, real, points
 
-    def identity(self) -> IdentityReading:
-        return self._real.identity()
+    def identity(self, *, again_s: float | None = None) -> IdentityReading:
+        return self._real.identity(again_s=again_s)
 
     def begin(self, token: Token, *, until_s: float | None = None) -> bool:
         return self._points.around(f"the restart of {self._node}", lambda: self._real.begin(token, until_s=until_s))

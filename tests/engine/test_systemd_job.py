@@ -19,9 +19,9 @@ class Busy:
         self._real, self.looks = real, looks
         self.begin, self.progress, self.let_go, self.end = real.begin, real.progress, real.let_go, real.end
 
-    def identity(self) -> IdentityReading:
+    def identity(self, *, again_s: float | None = None) -> IdentityReading:
         self.looks -= 1
-        told = self._real.identity()
+        told = self._real.identity(again_s=again_s)
         return replace(told, job=True) if self.looks > 0 else told
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rollsafe.model.cluster import MinReady, WindowRules
 from rollsafe.model.plan import NodeEstimate
-from rollsafe.model.reading import Check
+from rollsafe.model.reading import Check, IdentityReading
 from rollsafe.planner import gates
 from rollsafe.planner.commands import completed
 from rollsafe.planner.decisions import BeginNode, HaltRun, RestartNode, Wait
@@ -133,6 +133,34 @@ def test_min_ready_counts_the_others(row):
     verdicts = gates.min_ready(look.plan, look.now(), "a")
     assert len(verdicts) == 3, "one for each endpoint of each pool"
     assert all(v.allowed is allowed for v in verdicts), verdicts
+
+
+PROVABLE = {
+    # the identity, is the node healthy: is a restart allowed
+    "healthy, with an identity": (IdentityReading("4711"), True, True),
+    "healthy, without one": (IdentityReading(None, lacks="restart.identity (true) printed nothing"), True, False),
+    "really down, without one": (IdentityReading(None), False, True),
+    "healthy, and another one each time": (IdentityReading("1764155531.8", was="1764155531.2"), True, False),
+    "down, and another one each time": (IdentityReading("up 8 s", was="up 7 s"), False, False),
+    "stopped between the two readings": (IdentityReading(None, was="4711"), False, True),
+}
+
+
+@pytest.mark.parametrize("row", PROVABLE)
+def test_a_node_is_restarted_only_where_that_can_be_proved(row):
+    identity, healthy, allowed = PROVABLE[row]
+    verdict = gates.provable(identity, healthy=healthy)
+    assert verdict.allowed is allowed
+    assert ("in the inventory" in verdict.remedy) is not allowed
+
+
+def test_an_identity_that_is_long_is_told_where_it_differs():
+    same = "jira.service - Jira\n   Loaded: loaded (/etc/systemd/system/jira.service)\n  Active: since "
+    verdict = gates.provable(IdentityReading(f"{same}8 s\x1b[0m{'x' * 500}", was=f"{same}7 s{'x' * 500}"), healthy=True)
+    assert "since 7 s" in verdict.reason
+    assert "since 8 s" in verdict.reason
+    assert len(verdict.reason) < 300
+    assert verdict.reason.isprintable()
 
 
 def test_an_outage_is_allowed_only_when_it_was_asked_for():

@@ -296,6 +296,33 @@ def test_identity_of_a_command(claim: SshClaimFile, restarter: Make, tmp_path: P
         restarter("true", identity="yes").identity()
 
 
+READ_AGAIN = {
+    # the command, what it tells in the end, what it told before where that differs, how often it is run
+    "the same": ("echo 4711", "4711", None, 2),
+    "another one each time": ("cat FILE", "1 1 1", "1 1", 3),
+    "restarted between the readings": ("if [ -s FILE.old ]; then echo new; else echo old; fi", "new", None, 3),
+    "none": ("true", None, None, 1),
+    "it fails": ("echo 5; exit 1", None, None, 1),
+    "gone when it is read again": ("[ -s FILE.old ] || echo old", None, None, 3),
+}
+
+
+@pytest.mark.parametrize("row", READ_AGAIN)
+def test_identity_of_a_command_is_read_again_in_the_same_question(row: str, restarter: Make, tmp_path: Path) -> None:
+    command, identity, was, runs = READ_AGAIN[row]
+    file = tmp_path / "runs"
+    count = f'[ ! -s {file} ] || echo 1 >>{file}.old; printf "1 " >>{file}; '
+    reading = restarter("true", identity=count + command.replace("FILE", str(file))).identity(again_s=0)
+    assert (reading.identity, reading.was) == (identity, was)
+    assert file.read_text() == "1 " * runs
+
+
+def test_identity_with_an_age_in_whole_seconds_differs_after_one(restarter: Make) -> None:
+    reading = restarter("true", identity="date +%s").identity(again_s=1)
+    assert int(reading.identity or "") > int(reading.was or "") > 0
+    assert restarter("true", identity="date +%s").identity().was is None
+
+
 def test_a_full_disk_lets_no_restart_begin(connection: SshConnection, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -377,7 +404,9 @@ def test_a_unit_is_restarted_and_proved(systemctl: Path, claim: SshClaimFile, re
     reading = made.identity()
     assert (reading.identity, reading.job, reading.state) == ("bbb", False, "active (running)")
     systemctl.write_text("InvocationID=bbb\nLoadState=loaded\nActiveState=failed\nSubState=failed\n")
-    assert made.identity().identity is None
+    told = made.identity(again_s=3600)  # an InvocationID is asked for once
+    assert (told.identity, told.was) == (None, None)
+    assert told.lacks == "systemd tells no InvocationID of jira.service, which is failed (failed)"
 
 
 def test_a_unit_that_is_not_there(systemctl: Path, claim: SshClaimFile, restarter: Make) -> None:

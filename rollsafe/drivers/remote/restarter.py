@@ -16,7 +16,7 @@ from rollsafe.drivers.remote.restart_scripts import (
     PROGRESS,
     UNIT_IDENTITY,
 )
-from rollsafe.drivers.remote.script import Answer, Question, ask, run_script
+from rollsafe.drivers.remote.script import MARK, Answer, Question, ask, run_script
 from rollsafe.drivers.remote.sudo import as_root, plain, sudo_words, sudoers_line
 from rollsafe.drivers.ssh.connection import SshConnection
 from rollsafe.errors import ClaimError, Effect, ShellError
@@ -26,6 +26,7 @@ from rollsafe.model.settings import RestartSettings
 
 _SCRIPT_S = 15.0
 _IDENTITY_S = 30.0  # twice the 10 s that an identity command is given, and the way there
+_DIFFERS = MARK + b"differs\n"
 _RUNS = ("active", "activating", "reloading", "refreshing", "deactivating")  # ActiveState while there is a process
 
 
@@ -106,14 +107,15 @@ class SshRestarter:
         """The command did not restart the node in its time: end it, so that it can't do so later. False: it runs on."""
         return self._answer(ask(self._connection, self._place, Question(END, (self._key,)))).word != "alive"
 
-    def identity(self) -> IdentityReading:
+    def identity(self, *, again_s: float | None = None) -> IdentityReading:
         """Which incarnation runs: the unit's InvocationID, or what `restart.identity` prints.
 
         `job` is True while a systemd job is pending or the unit is being stopped, `ours` while our own command runs.
+        `again_s`: the command is run again after so long, in the same question; an InvocationID needs no second look.
         """
-        return self.identity_from(ask(self._connection, self._place, self.identity_question()))
+        return self.identity_from(ask(self._connection, self._place, self.identity_question(again_s)))
 
-    def identity_question(self) -> Question:
+    def identity_question(self, again_s: float | None = None) -> Question:
         """What `identity` asks. Raises ShellError where the inventory tells no way."""
         unit, command = self._settings.unit, self._settings.identity
         if unit:
@@ -123,7 +125,10 @@ class SshRestarter:
                 f"{self._node}: restart.identity is not set, so no restart can be proved", effect=Effect.NONE
             )
         with_sudo = f"exec sudo -n {sudo_words(command)}" if self._settings.sudo else ""
-        return Question(COMMAND_IDENTITY, (command, with_sudo), _IDENTITY_S)
+        if again_s is None:
+            return Question(COMMAND_IDENTITY, (command, with_sudo, ""), _IDENTITY_S)
+        limit_s = 3 * _IDENTITY_S + 2 * again_s
+        return Question(COMMAND_IDENTITY, (command, with_sudo, f"{again_s:g}"), limit_s)
 
     def identity_from(self, told: Answer | ShellError) -> IdentityReading:
         """The identity, from the answer to `identity_question`. Raises ShellError."""
@@ -172,21 +177,34 @@ class SshRestarter:
         if not active:
             raise ShellError(f"{self._node}: systemctl show {unit} makes no sense: {answer.text[:200]!r}")
         pending = shown.get("Job", "0") not in ("", "0")
+        identity = (shown.get("InvocationID") or None) if active in _RUNS else None
+        state = f"{active} ({sub})" if sub else active
         return IdentityReading(
-            identity=(shown.get("InvocationID") or None) if active in _RUNS else None,
+            identity=identity,
             job=pending or active == "deactivating",
-            state=f"{active} ({sub})" if sub else active,
+            state=state,
             ours=answer.word == "running",
+            lacks="" if identity else f"systemd tells no InvocationID of {unit}, which is {state}",
         )
 
     def _command_identity(self, answer: Answer) -> IdentityReading:
-        said, _, status = answer.text.rpartition("exit:")
+        before, _, now = answer.rest.rpartition(_DIFFERS)
+        text, status = self._printed(now)
+        ended = "printed nothing" if status == "0" else f"ended with exit status {status}"
+        return IdentityReading(
+            identity=text,
+            state="running" if text else f"exit status {status}",
+            ours=answer.word == "running",
+            was=self._printed(before)[0] if before and text else None,
+            lacks="" if text else f"restart.identity ({self._settings.identity}) {ended}",
+        )
+
+    def _printed(self, raw: bytes) -> tuple[str | None, str]:
+        """What the command printed, where it ended well, and its exit status."""
+        said, _, status = raw.decode(errors="replace").strip().rpartition("exit:")
         if not status.isdigit():
             raise ShellError(f"{self._node}: restart.identity printed more than 8 KiB", effect=Effect.NONE)
-        text = said.strip() if status == "0" else ""
-        return IdentityReading(
-            identity=text or None, state="running" if text else f"exit status {status}", ours=answer.word == "running"
-        )
+        return (said.strip() or None) if status == "0" else None, status
 
     def _explained(self, status: int, said: str) -> str:
         if status != 0 and self._settings.sudo and "sudo: " in said:

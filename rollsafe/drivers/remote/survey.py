@@ -7,8 +7,9 @@ from rollsafe.drivers.remote.claim_file import MAY_CLAIM, READ, SshClaimFile
 from rollsafe.drivers.remote.restarter import SshRestarter
 from rollsafe.drivers.remote.script import ask_all
 from rollsafe.drivers.ssh.connection import SshConnection
-from rollsafe.errors import ClaimError, PortError
+from rollsafe.errors import ClaimError, PortError, ShellError
 from rollsafe.model.claim import ClaimRecord
+from rollsafe.model.reading import IdentityReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Surveyed:
     claim: ClaimRecord | ClaimError | None
     identity: str
     rights: str
+    reading: IdentityReading | None = None  # None: the identity could not be read
 
 
 class Survey:
@@ -29,10 +31,11 @@ class Survey:
         self._connection, self._place = connection, place
         self._claim, self._restarter = claim, restarter
 
-    def __call__(self) -> Surveyed:
-        """Ask. Raises ShellError where the node gave no answer to any of it."""
+    def __call__(self, *, again_s: float = 0.0) -> Surveyed:
+        """Ask; the identity twice, so long after each other. Raises ShellError where the node gave no answer to any of
+        it."""
         restarter = self._restarter
-        questions = [READ, MAY_CLAIM, restarter.may_restart_question(), restarter.identity_question()]
+        questions = [READ, MAY_CLAIM, restarter.may_restart_question(), restarter.identity_question(again_s)]
         read, may_claim, may_restart, identity = ask_all(self._connection, self._place, questions)
         claim: ClaimRecord | ClaimError | None
         try:
@@ -40,10 +43,17 @@ class Survey:
         except ClaimError as error:
             claim = error
         may = _problem(lambda: restarter.may_restart_from(may_restart))
+        reading: IdentityReading | None = None
+        problem = ""
+        try:
+            reading = restarter.identity_from(identity)
+        except ShellError as error:
+            problem = str(error)
         return Surveyed(
             claim=claim,
-            identity=_problem(lambda: restarter.identity_from(identity)),
+            identity=problem,
             rights=may or _problem(lambda: self._claim.may_claim_from(may_claim)),
+            reading=reading,
         )
 
 
