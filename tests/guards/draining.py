@@ -31,7 +31,7 @@ DRAINING = (
         "            hand = replace(hand, gates_closed_s=None)\n"
         '            return _with(state, hand) if record.data.get("all_allowed") else state\n',
         "tests/engine/test_slow_api.py::"
-        "test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may[drain-2.3]",
+        "test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may",
     ),
     Guard(
         "trouble that comes and goes",
@@ -40,7 +40,7 @@ DRAINING = (
         P + "next_step.py",
         "    left_s = min(since_s - now.at_s, over_s) + plan.policy.gate_timeout_s\n",
         "    left_s = since_s - now.at_s + plan.policy.gate_timeout_s\n",
-        f"{T}test_order.py::test_trouble_that_comes_and_goes_does_not_make_the_watched_time_endless[80.0-HaltRun]",
+        f"{T}test_order.py::test_trouble_that_comes_and_goes_does_not_make_the_watched_time_endless",
     ),
     Guard(
         "a balancer that is reloaded all the time",
