@@ -104,6 +104,13 @@ def test_a_defect_of_the_simulation_is_told_with_its_point(
         list(player.play_all(programme[:4], 2))
 
 
+@pytest.mark.parametrize("calls", range(221, 251, 3))  # some of these find it on the thread of the beat
+def test_a_command_that_never_ends_is_told_wherever_it_is_found_out(calls: int, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("rollsafe.rehearsal.operator.CALLS_AT_MOST", calls)
+    played = play(PIECE.stage(), FAULTLESS)
+    assert [v.invariant for v in played.violations if f"{calls + 1} calls" in v.message][:1] == ["I9"]
+
+
 def history(seed: int, point: Point) -> tuple[Played, list[object]]:
     played, operator = trace(stage_of(seed=seed), point)
     return played, [(r.at_s, r.type, r.node, r.message) for r in operator.records]
