@@ -27,6 +27,7 @@ YOUNG_S = 10.0  # a balancer process that is younger at a run's first look may h
 SHORT_S = 10.0  # how long too few others may serve before it is
 HURRY_S = 3.0  # how long the others may be gone before a drained node that could serve is put back
 NEVER_S = float("-inf")
+MANY = 1_000_000  # looks
 _DRAIN = Found(AdminState.DRAIN)
 _SLOW_REMEDY = "find out why that admin API answers so slowly, or ask it through another way"
 _MAINT = Found(AdminState.MAINT)
@@ -74,7 +75,9 @@ def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -
         return True
     # just after a reload the balancer's check says little yet, and its clients are sent there all the same
     up = isinstance(seat, SeatReading) and (seat.check is Check.UP or (seat.check is not Check.DOWN and healthy))
-    well = up and (health is None or healthy or hand.counts_as_stopped)  # nobody knows: the balancer's word is enough
+    # one look that finds it ill says little, where the look before and the balancer say that it serves
+    lately = healthy or now.watch.ill_looks.get((member.node, member.service), MANY) <= 1
+    well = up and (health is None or lately or hand.counts_as_stopped)  # nobody knows: the balancer's word is enough
     return well and bool(gates.refusals(gates.min_ready(plan, now, hand.name, member.service)))
 
 

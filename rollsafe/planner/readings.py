@@ -71,6 +71,9 @@ class Watch:
 
     idle: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (node, service) -> readings with 0 active
     healthy_since: Mapping[str, float] = field(default_factory=dict)  # node
+    ill_looks: Mapping[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # (node, service) -> since it was last healthy
     calm_since: float | None = None  # every node that was fine is fine
     trouble_since: float | None = None  # the opposite
     unread_since: Mapping[PoolKey, float] = field(default_factory=dict)

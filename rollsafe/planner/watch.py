@@ -35,6 +35,7 @@ def observe(plan: Plan, state: RunState, before: Watch, now: Readings, *, gap: s
     return Watch(
         idle=_idle(plan, state, before, now, reloaded),
         healthy_since=_healthy_since(plan, before, now),
+        ill_looks=_ill_looks(before, now),
         calm_since=(now.at_s if before.calm_since is None else before.calm_since) if fine else None,
         trouble_since=None if fine else (now.at_s if before.trouble_since is None else before.trouble_since),
         unread_since=_unread_since(before, now),
@@ -136,6 +137,12 @@ def _healthy_since(plan: Plan, before: Watch, now: Readings) -> dict[str, float]
         if all(reading is not None and reading.healthy for reading in asked):
             since[node] = before.healthy_since.get(node, now.at_s)
     return since
+
+
+def _ill_looks(before: Watch, now: Readings) -> dict[tuple[str, str], int]:
+    """How many looks ago each service was last healthy by our own check; what never was is not in it."""
+    looks = {pair: count + 1 for pair, count in before.ill_looks.items()}
+    return looks | {pair: 0 for pair, health in now.health.items() if health.healthy}
 
 
 def _unread_since(before: Watch, now: Readings) -> dict[PoolKey, float]:

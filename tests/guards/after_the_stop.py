@@ -51,6 +51,16 @@ AFTER_THE_STOP = (
         "[the node is well again, and the only other is gone: it stays in]",
     ),
     Guard(
+        "a member that its balancer sees up is ill only after two looks",
+        "an outage: draining the only node that serves, for one bad answer",
+        "I1",
+        P + "drain.py",
+        "    lately = healthy or now.watch.ill_looks.get((member.node, member.service), MANY) <= 1\n",
+        "    lately = healthy\n",
+        f"{OTHERS}test_a_mark_that_is_gone_after_the_stop"
+        "[the node's check fails now and then, its balancer sees it up, and the other is gone: it stays in]",
+    ),
+    Guard(
         "healthy, unbroken",
         "putting back a node that answers once and falls over",
         "I4",

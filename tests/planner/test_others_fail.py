@@ -154,7 +154,22 @@ WIPED = {
         lambda look: look.ill("b").set("a", check=Check.NOT_CHECKED),
         False,
     ),
+    "the node's check fails now and then, its balancer sees it up, and the other is gone: it stays in": (
+        lambda look: looks(look.ill("b"), "a", "well", "ill"),
+        False,
+    ),
+    "the node's check fails twice running, and the other is gone: the mark is written again": (
+        lambda look: looks(look.ill("b"), "a", "well", "ill", "ill"),
+        True,
+    ),
 }
+
+
+def looks(look, node, *moods):
+    """One look after another that finds the node so."""
+    for mood in moods:
+        getattr(look, mood)(node)
+        look_again(look, Story(look))
 
 
 @pytest.mark.parametrize("row", WIPED)

@@ -99,6 +99,7 @@ def _watch_key(watch: Watch, t: int) -> object:
         watch.seen_out,
         tuple((k, min(count, 3)) for k, count in watch.idle.items()),
         tuple((n, _age(s, t, STREAK_S)) for n, s in watch.healthy_since.items()),
+        tuple((pair, min(looks, 2)) for pair, looks in watch.ill_looks.items()),
         _age(watch.calm_since, t, STREAK_S),
         _age(watch.trouble_since, t, LONGEST_S),
         tuple((k, _age(s, t, LONGEST_S)) for k, s in watch.unread_since.items()),

@@ -55,6 +55,7 @@ ONCE_BROKEN = (
     1348431,
     2002746,
     2003055,
+    2034369,
 )
 SHARE = 250  # windows that a process plays before it tells
 

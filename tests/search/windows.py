@@ -116,6 +116,9 @@ def _comes_and_goes(made: Script) -> Script:
     if rng.random() < 0.3:
         way, every = Way.SLOW, 1
     fault = Fault(way, rng.randint(1, CALLS * made.nodes), rng.choice(SITES[1:]), FOR_EVER, every)
+    # a look asks two services of each node: a check that fails at the same one each time tells nothing from an ill node
+    while fault.site == "check" and fault.every > 1 and 2 * made.nodes % fault.every == 0:
+        fault = replace(fault, every=fault.every + 1)
     machines = (replace(first, faults=(*first.faults, fault)), *others)
     return replace(made, machines=machines, slow_s=rng.choice((None, 1.6, 2.4, 3.2)))
 
