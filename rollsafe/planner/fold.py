@@ -75,6 +75,7 @@ def _run_resumed(state: RunState, record: Record) -> RunState:
         halt=None,
         gates_closed_s=None,
         claim_stuck_s=None,
+        settled_s=record.at_s,
         finished=False,
         epoch=record.data.get("epoch", state.epoch + 1),
         fine_at_start=frozenset(record.data.get("fine", state.fine_at_start)),
@@ -147,7 +148,7 @@ def _node_started(state: RunState, record: Record) -> RunState:
 def _node_finished(state: RunState, record: Record) -> RunState:
     assert record.node is not None
     node = replace(state.nodes[record.node], outcome=record.data["outcome"])
-    return replace(_with(state, node), in_hand=None, gates_closed_s=None)
+    return replace(_with(state, node), in_hand=None, gates_closed_s=None, settled_s=record.at_s)
 
 
 def _run_stopping(state: RunState, record: Record) -> RunState:

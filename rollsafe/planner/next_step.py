@@ -96,15 +96,17 @@ def _begin(plan: Plan, state: RunState, now: Readings, node: str) -> Decision:
 
 
 def _last_look(plan: Plan, state: RunState, now: Readings) -> Decision:
-    """Every node was restarted: is every one that was fine still so?"""
+    """Every node was restarted: is every one that was fine still so, and does each probe see its service?"""
     trouble = trouble_of(plan, state, now)
-    if not trouble:
+    probes = gates.budget(plan, now, begun=gates.Begun.YES)
+    if not trouble and probes.allowed:
         return Finished()
-    since_s = now.watch.trouble_since if now.watch.trouble_since is not None else now.at_s
-    left_s = since_s + plan.policy.gate_timeout_s - now.at_s
+    since_s = now.watch.trouble_since if trouble else state.settled_s
+    left_s = (now.at_s if since_s is None else since_s) + plan.policy.gate_timeout_s - now.at_s
     if left_s <= 0:
-        return HaltRun(f"every node was restarted, but {trouble}")
-    return Wait(f"all nodes as fine as before: {trouble}", step="gates", left_s=left_s)
+        return HaltRun(f"every node was restarted, but {trouble or probes.reason}", "" if trouble else probes.remedy)
+    awaited = f"all nodes as fine as before: {trouble}" if trouble else f"each service to be seen: {probes.reason}"
+    return Wait(awaited, step="gates", left_s=left_s)
 
 
 def _in_hand(plan: Plan, state: RunState, hand: NodeState, now: Readings, at_s: float) -> Decision:

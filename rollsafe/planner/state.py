@@ -110,6 +110,7 @@ class RunState:
     claim_stuck_s: float | None = None  # the claim could not be changed for the next node since
     claim_stuck: str = ""  # why
     fine_at_start: frozenset[str] = frozenset()  # nodes that were in, up and healthy when the run began
+    settled_s: float | None = None  # when the last node was finished, or the run was taken up again
     finished: bool = False
     epoch: int = 1  # of the claim that this journal knows of
     raised_by: frozenset[str] = frozenset()  # holders that raised it since, as this journal knows; others are strangers

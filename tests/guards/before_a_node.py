@@ -67,6 +67,15 @@ BEFORE_A_NODE = (
         f"{T}{BEGIN}[the probe's budget is on hold]",
     ),
     Guard(
+        "budget, the run's end",
+        "a run that ends well while clients fail",
+        "I1",
+        P + "next_step.py",
+        "    if not trouble and probes.allowed:\n",
+        "    if not trouble:\n",
+        f"{T}test_order.py::test_between_nodes[all are done, and a probe fails: look again]",
+    ),
+    Guard(
         "budget, the run stops",
         "going on with an outage that clients see",
         "I1",

@@ -64,6 +64,16 @@ BETWEEN_NODES = {
         lambda look, story: restarted(story, "c", "a", "b") and look.ill("a"),
         Wait,
     ),
+    "all are done, and a probe fails: look again": (
+        lambda look, story: restarted(story, "c", "a", "b") and setattr(look, "budget", Budget(Level.HOLD, "failing")),
+        Wait,
+    ),
+    "all are done, and a probe failed for long, which is over": (
+        lambda look, story: (
+            restarted(story, "c", "a", "b") and setattr(look, "budget", Budget(Level.HOLD, "long ago", over=True))
+        ),
+        Finished(),
+    ),
     "never another after a failure": (
         lambda look, story: restarted(story, "c").halt("c did not become healthy"),
         Finished(),
@@ -110,6 +120,17 @@ def test_a_run_whose_last_look_stays_bad_says_so():
     decision = decide(look, story)
     assert isinstance(decision, HaltRun)
     assert decision.reason == "every node was restarted, but a: scim is refused by our own check"
+
+
+def test_a_run_whose_last_probe_keeps_failing_says_so():
+    look, story = scene(lambda look, story: restarted(story, "a", "b", "c"))
+    look.budget = Budget(Level.HOLD, "the scim probe main: failing for 20.0 s", "it opens when it answers")
+    assert isinstance(decide(look, story), Wait)
+    look.at_s += look.plan.policy.gate_timeout_s + 1
+    decision = decide(look, story)
+    assert isinstance(decision, HaltRun)
+    assert decision.reason == "every node was restarted, but the scim probe main: failing for 20.0 s"
+    assert decision.remedy == "it opens when it answers"
 
 
 IN_HAND = {

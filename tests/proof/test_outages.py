@@ -127,6 +127,19 @@ def test_below_the_hard_limit_the_next_node_is_held_and_then_begun(make_bed: Mak
     assert [finished["nodes"][name]["outcome"] for name in ("jira1", "jira2")] == ["restarted", "restarted"]
 
 
+def test_a_run_does_not_end_well_while_its_service_is_not_seen(make_bed: MakeBed) -> None:
+    bed, door = make_bed(policy={"gate_timeout": "3s", "soak": "2s"})
+    bed.observer.start()
+    run = bed.start("run", "--yes", "--nodes", "jira1")
+    run.wait_for("step.started", step="soak", node="jira1")
+    door.become("refuse")
+    result = run.result()
+    bed.settle()
+    finished = sound(bed, result, 20)
+    assert "every node was restarted, but the scim probe" in finished["message"]
+    assert finished["nodes"]["jira1"]["outcome"] == "restarted"
+
+
 def test_a_report_made_later_is_the_run_s_own_and_tells_who_reached_the_node(make_bed: MakeBed) -> None:
     bed, _ = make_bed(load=True)
     own, later = bed.folder / "own.html", bed.folder / "later.html"
