@@ -1,6 +1,7 @@
 """What is HAProxy's alone, on a real HAProxy."""
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from rollsafe.model.reading import AdminState, Check, Found, SeatReading
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
 from rollsafe.ports import Balancer
 from tests.contract.conftest import Stage, driver_of, no_ssh
-from tests.contract.products import Haproxy, Node, eventually, free_port, start_haproxy
+from tests.contract.products import Haproxy, Node, eventually, free_port, need, start_haproxy
 
 READY, DRAIN, MAINT = AdminState.READY, AdminState.DRAIN, AdminState.MAINT
 
@@ -102,6 +103,25 @@ def test_operator_socket_reads_and_says_what_a_write_needs(lb: Haproxy) -> None:
         driver.write("web", "n1", Found(DRAIN))
     assert caught.value.effect is Effect.NONE
     assert seat(driver, "web").admin is READY
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def test_the_socket_of_the_master_process_is_named_as_what_it_is(tmp_path: Path) -> None:
+    config, master = tmp_path / "master.cfg", tmp_path / "master.sock"
+    config.write_text("defaults\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\nbackend web\n")
+    command = (need("haproxy", "haproxy"), "-W", "-db", "-S", f"unix@{master},level,admin", "-f", str(config))
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: listens(master), "the master's socket")
+            with pytest.raises(BalancerError, match="the socket of its master process") as caught:
+                driver_of("haproxy", f"unix://{master}", timeout_s=1.0).read("web")
+        finally:
+            process.terminate()
+    assert caught.value.effect is Effect.NONE
 
 
 def test_a_tracking_seat_names_its_parent_and_is_never_written(lb: Haproxy, driver: Balancer) -> None:

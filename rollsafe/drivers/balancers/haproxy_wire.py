@@ -24,6 +24,8 @@ _NO_PROGRAM = 127
 # what socat and nc say of a connect(2) that failed; their words for a line that broke later are others
 _NOT_CONNECTED = re.compile(r"\bE connect\(|connect failed|Connection refused|Permission denied|No such file")
 
+_MASTERS_OWN = b"show proc"  # a command of no worker; the master keeps a connection open after its answer
+
 Open = Callable[[Deadline], SocketLike]
 
 
@@ -83,13 +85,22 @@ class Wire:
                 if len(answer) > ANSWER_LIMIT:
                     raise BalancerError(f"{self._where()} answered more than {ANSWER_LIMIT} bytes: is it HAProxy?")
         except TimeoutError as error:
-            raise BalancerError(
-                f"{self._where()} accepted the connection but gave no whole answer within {deadline.seconds:g} s. "
-                "The process may hang or be overloaded: look at it on the balancer's host."
-            ) from error
+            self._no_whole_answer(bytes(answer), deadline, error)
         except (OSError, EOFError) as error:
             raise BalancerError(f"{self._where()} broke off in the middle of an answer: {error}") from error
         return bytes(answer)
+
+    def _no_whole_answer(self, begun: bytes, deadline: Deadline, error: TimeoutError) -> NoReturn:
+        if begun.startswith(b"Unknown command") and _MASTERS_OWN in begun:
+            raise BalancerError(
+                f"{self._where()} is the socket of its master process (`-S`), which knows no servers: name the "
+                "`stats socket` of its workers (`level admin`).",
+                effect=Effect.NONE,
+            ) from error
+        raise BalancerError(
+            f"{self._where()} accepted the connection but gave no whole answer within {deadline.seconds:g} s. "
+            "The process may hang or be overloaded: look at it on the balancer's host."
+        ) from error
 
     def _checked_text(self, answer: bytes) -> str:
         text = answer.decode("utf-8", errors="replace")
