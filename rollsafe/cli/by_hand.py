@@ -4,6 +4,7 @@ Nobody is asked a question: the node was named, and nothing goes on to another.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from rollsafe.cli.common import DEFAULT_PLAYBOOK
 from rollsafe.cli.conduct import Options
@@ -24,17 +25,17 @@ def by_hand(options: Options, mode: str, node: str) -> int:
     try:
         plan, now = rolling.survey()
         plan = replace(plan, policy=replace(plan.policy, soak_s=0.0))
-        if mode == "restart":
-            refuse_in_service(plan, now, node, conductor.mend)
     except Refused as error:
         return conductor.refuse(error, mode)
     log = conductor.log(conductor.begin(plan))
     if mode == "ready":
         return conductor.conduct(log, lambda s: ready(s, plan, now))
-    return conductor.conduct(log, lambda s: session.run(s, plan, now, mode))
+    # asked once nobody else holds the cluster: of a dead run's node the next command is another one
+    fits = partial(refuse_in_service, node=node, mend=conductor.mend) if mode == "restart" else None
+    return conductor.conduct(log, lambda s: session.run(s, plan, now, mode, fits))
 
 
-def refuse_in_service(plan: Plan, now: Readings, node: str, mend: str) -> None:
+def refuse_in_service(plan: Plan, now: Readings, *, node: str, mend: str) -> None:
     """A node that still serves is not restarted by hand. `mend` is the command to recover with. Raises Refused."""
     why = is_drained(plan, now, node)
     if why:

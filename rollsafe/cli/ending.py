@@ -126,7 +126,9 @@ class CommandEnd:
             return
         event = self._last_event(ExitCode(self.exit_code), str(last.get("message", "")), last)
         claims = [last.get("claim"), *(last.get("more_claims") or ())]
-        event["left_out"] = [entry for claim in claims if claim for entry in claim["left_out"]]
+        dead = [claim for claim in claims if claim and claim["state"] != "alive"]
+        event["left_out"] = [entry for claim in dead for entry in claim["left_out"]]
+        event["others"] = last.get("others", [])
         self._stdout.write(json.dumps(event) + "\n")
 
     def _last_event(self, code: ExitCode, message: str, last: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import InvalidInput, JournalError, Refused
 from rollsafe.model.plan import Plan
 from rollsafe.model.record import Record
-from rollsafe.planner.by_node import told
 from rollsafe.planner.fold import fold
 from rollsafe.planner.outcome import in_place_of_recover
 from rollsafe.ports import JournalWriter
@@ -21,11 +20,12 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
     claimed = [r for r in copies.runs() if run_id in (None, r)]
     if run_id is not None and not claimed and not copies.unread:
         return _nothing(conductor, run_id)
+    if not claimed and copies.unread:
+        log = conductor.log(conductor.begin_anyhow())
+        return conductor.conduct(log, lambda s: session.claims_unread(s, "resume", copies.unread))
     if not claimed:
-        where = f"; these nodes could not be asked: {told(copies.unread)}" if copies.unread else ""
         window = in_place_of_recover(conductor.mend, "run")
-        nothing = Refused(f"there is no claim to go on with{where}. A new window: {window}")
-        return conductor.refuse(nothing, "resume")
+        return conductor.refuse(Refused(f"there is no claim to go on with. A new window: {window}"), "resume")
     run = claimed[0]
     try:
         plan, records = _stored(conductor, run)

@@ -18,6 +18,7 @@ from rollsafe.model.reading import Member, SeatReading, Unread
 from rollsafe.planner.expand import pools_of
 from rollsafe.planner.left_behind import left_behind
 from rollsafe.planner.matching import match_all
+from rollsafe.planner.outcome import out_among
 from rollsafe.planner.readings import PoolKey
 from rollsafe.reporting.status_view import (
     ClaimShown,
@@ -103,9 +104,11 @@ class Watching:
             if isinstance(seen.claim, Unread) and not seen.unreachable:
                 unread.append(f"the claim on {name} can't be read: {seen.claim.reason}")
         claims = tuple(self._claims(sight, patient=patient))
-        return StatusShown(
-            cluster, services, claims, tuple(dict.fromkeys(unread)), self._looking.run_clock.stamp(), self._mend
-        )
+        named = [it.member for each in services.values() for service in each for it in service.members]
+        left = {(e["node"], e["service"], e["endpoint"]) for c in claims if c.life != "alive" for e in c.left_out}
+        others = tuple(out_among([m for m in named if m.seat], sight.readings, left))
+        stamp = self._looking.run_clock.stamp()
+        return StatusShown(cluster, services, claims, tuple(dict.fromkeys(unread)), stamp, self._mend, others)
 
     def _claims(self, sight: Sight, *, patient: bool) -> Iterator[ClaimShown]:
         copies = takeover.Copies({node: seen.claim for node, seen in sight.nodes.items()})

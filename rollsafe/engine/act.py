@@ -1,6 +1,6 @@
 """The acts: intent on disk → the claims read → the act → the world read again → outcome on disk. Never otherwise."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from rollsafe.engine.claim import ClaimKeeper, Confirmed
@@ -11,7 +11,7 @@ from rollsafe.engine.unknown import no_endpoint
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import AdminState, Found, IdentityReading, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Found, IdentityReading, Member, SeatReading, Unread
 from rollsafe.planner.decisions import BeginNode, GiveUpRestart, MemberWrite, WriteMembers
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.gates import FRESH_S
@@ -66,8 +66,8 @@ class Actor:
         self._log = log
         self._keeper = keeper
         self._blocked = blocked  # nodes whose claim could not be raised in a takeover: nothing of theirs is written
-        self._late: list[str] = []  # of the last writes those that a takeover may not have outwaited
-        self._unheard: dict[Hashable, str] = {}  # of the last writes those that had no answer in time
+        self._late: dict[Member, AdminState] = {}  # of the last writes those that a takeover may not have outwaited
+        self._unheard: dict[Hashable, tuple[Member, AdminState]] = {}  # and those that had no answer in time
         self.may_land_until_s = float("-inf")  # until then a write that had no answer may still land
 
     # --- begin -------------------------------------------------------------------------------------------------
@@ -140,10 +140,10 @@ class Actor:
         started_s = self._clock.at_s()
         keys = {w.member: ("write", w.member, w.to.admin, started_s) for w in writes}  # no earlier write's late answer
         answers = self._world.gather({keys[w.member]: self._writer(w, proof) for w in writes}, WRITE_WITHIN_S)
-        words = {keys[w.member]: f"{w.member} to {w.to.admin.value}" for w in writes}
+        orders = {keys[w.member]: (w.member, w.to.admin) for w in writes}
         # what was late before is forgotten: the claims were read as ours after it, so nobody had taken over
-        self._unheard = {key: told for key, told in words.items() if key not in answers}
-        self._late = [words[key] for key, sent in answers.items() if sent.late]
+        self._unheard = {key: what for key, what in orders.items() if key not in answers}
+        self._late = dict(orders[key] for key, answer in answers.items() if answer.late)
         none = _Sent(f"no answer within {WRITE_WITHIN_S:g} s", unheard=True)
         if any(answers.get(key, none).unheard for key in keys.values()):
             self.may_land_until_s = self._clock.at_s() + OUTWAIT_S
@@ -161,12 +161,12 @@ class Actor:
                 took_s=took_s,
             )
 
-    def late_writes(self) -> list[str]:
+    def late_writes(self) -> Mapping[Member, AdminState]:
         """The claim is lost: the last writes that the takeover may not have outwaited. One under way is waited for."""
         keys = dict(self._unheard)
         late = _Sent(late=True)
         answers = self._world.gather(dict.fromkeys(keys, lambda: late), WRITE_WITHIN_S)  # heard, not sent anew
-        self._late += [words for key, words in keys.items() if answers.get(key, late).late]
+        self._late |= {member: to for key, (member, to) in keys.items() if answers.get(key, late).late}
         self._unheard = {}
         return self._late
 

@@ -342,7 +342,16 @@ class ClaimKeeper:
             return ClaimView(Ours.OURS)
         if there.token.run == self.record.token.run and there.token.epoch < self.record.token.epoch:
             return ClaimView(Ours.UNREAD, "its copy was not raised by our takeover")
-        return ClaimView(Ours.OTHER, _describe(there))
+        return ClaimView(Ours.OTHER, _describe(there), of_another_run=there.token.run != self.record.token.run)
+
+    def answered_for(self) -> bool:
+        """Has somebody put back what this run had out, so that what is out by now is by other hands? A run that began
+        since says so; and where no node has a claim any more, the time: a takeover needs 10 s, removing files none."""
+        views = self.views.values()
+        if any(view.of_another_run for view in views):
+            return True
+        ours_s = max(self._ours_s.values(), default=float("-inf"))
+        return all(view.ours is Ours.MISSING for view in views) and self.read_at_s - ours_s > CLAIM_FRESH_S
 
     def _keep(self, seen: Mapping[str, Seen]) -> None:
         for node, one in seen.items():

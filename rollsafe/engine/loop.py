@@ -7,20 +7,19 @@ from dataclasses import dataclass, field, replace
 from rollsafe.engine.act import Actor
 from rollsafe.engine.claim import ClaimKeeper
 from rollsafe.engine.landing import Landing
+from rollsafe.engine.last_words import with_blocked, with_broken_journal, with_late
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
 from rollsafe.engine.traces import Traces
 from rollsafe.engine.undo import without_others
-from rollsafe.engine.unknown import no_nodes
 from rollsafe.errors import ClaimError, InvariantBroken, JournalError
 from rollsafe.model.plan import Plan
-from rollsafe.model.reading import RestartReading, SeatReading, Unread
+from rollsafe.model.reading import AdminState, Member, RestartReading, SeatReading, Unread
 from rollsafe.model.record import Record
 from rollsafe.model.verdict import Verdict
 from rollsafe.planner.by_node import unrepeated
-from rollsafe.planner.commands import ahead
 from rollsafe.planner.decisions import (
     BeginNode,
     Decision,
@@ -316,11 +315,13 @@ class Rollout:
     def _end(self) -> Ending:
         setting = self._s
         lost = setting.log.state.halt is not None and setting.log.state.halt.lost
-        late = self._actor.late_writes() if lost else []
+        late = self._actor.late_writes() if lost else {}
         now = self._last_look()
-        ending = self._with_blocked(self._judged(now))
+        ending, mend = self._judged(now, late)
+        ending = with_blocked(ending, setting.world, setting.blocked, setting.forgotten, setting.mend)
+        ending = with_broken_journal(ending, setting.log.broken, mend)
         if lost:
-            return _with_late(ending, late, setting.mend)  # whoever took over answers for the claim
+            return with_late(ending, late, mend)  # whoever took over answers for the claim
         if ending.exit_code in (0, 20) and not self._no_more_writes:
             problems = setting.keeper.end()
             if problems:
@@ -350,40 +351,24 @@ class Rollout:
             self._s.clock.sleep(LAST_LOOK_EVERY_S)
         return now
 
-    def _judged(self, now: Readings) -> Ending:
-        """The ending. `recover` works from the claims: where there is none any more, a node is put back by hand."""
+    def _judged(self, now: Readings, late: Mapping[Member, AdminState]) -> tuple[Ending, str]:
+        """The ending, and the command that it names. `recover` works from our claim: where there is none any more, a
+        node is put back by hand; and where nothing of ours is out, whoever lost the claim may only look."""
         setting, begun = self._s, list(self._s.log.state.nodes)
-        at_s, entries = setting.clock.at_s(), setting.keeper.record.entries
-        ending = judge(setting.plan, setting.log.state, now, mend=setting.mend, at_s=at_s, entries=entries)
-        if not claims_gone(now) or not begun:
-            return ending
+        halt, record = setting.log.state.halt, setting.keeper.record
+        lost = halt is not None and halt.lost
+        answered = lost and setting.keeper.answered_for()
+
+        def judged(mend: str) -> Ending:
+            last = late if answered else None
+            at_s = setting.clock.at_s()
+            return judge(setting.plan, setting.log.state, now, mend=mend, at_s=at_s, entries=record.entries, late=last)
+
+        ending, gone = judged(setting.mend), claims_gone(now) or answered
+        if not begun or not (gone or lost) or (ending.left_out and not gone):
+            return ending, setting.mend
         command = in_place_of_recover(setting.mend, f"ready {begun[-1]}" if ending.left_out else "status")
-        return judge(setting.plan, setting.log.state, now, mend=command, at_s=at_s)
-
-    def _with_blocked(self, ending: Ending) -> Ending:
-        """Nodes that a takeover could not reach: their claims stay, and their members were not written (30 where one
-        of them is out, else 40: nothing is out, but not everything could be asked)."""
-        blocked = sorted(self._s.blocked.keys() - self._s.forgotten)
-        if not blocked:
-            return ending
-        unknown = [name for name in blocked if name not in self._s.world.claims]
-        silent = [name for name in blocked if name in self._s.world.claims]
-        told = [no_nodes(unknown)] if unknown else []
-        whys = "; ".join(dict.fromkeys(self._s.blocked[name].rstrip(".") for name in silent))
-        told += [f"The claim on {', '.join(silent)} could not be taken over, and stays: {whys}."] if silent else []
-        mend = self._s.mend
-        message = ending.message if f": {mend}" in ending.message else f"{ending.message} To go on: {mend}"
-        text = ahead(message, " ".join(told), mend)
-        outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
-        return replace(ending, outcome=outcome, exit_code=code, message=text)
-
-
-def _with_late(ending: Ending, late: list[str], mend: str) -> Ending:
-    """The claim is lost: a write that the takeover may not have outwaited is named."""
-    if not late:
-        return ending
-    told = f"This process stood still: a write of it may have come after the takeover: {'; '.join(late)}."
-    return replace(ending, message=ahead(ending.message, told, mend))
+        return judged(command), command
 
 
 def _without_numbers(text: str) -> str:

@@ -3,7 +3,7 @@
 And what `recover` says where it meets none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -192,14 +192,19 @@ def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str 
     takeover.clear_done(session.world, copies)
     unread = {n: why for n, why in copies.unread.items() if n not in session.forget}
     if unread:
-        text = f"there is no claim where it could be looked for; what could not be asked: {by_node.told(unread)}"
-        return Ending("unknown", 40, f"{text}. Again: {session.mend}", unread=tuple(unread))
+        return not_asked(unread, session.mend)
     what = f"no claim of run {run_id}" if run_id else "no claim"
     others = out_by_others(session) if run_id is None else []
     told = "; ".join(f"{one['service']} of {one['node']} on {one['endpoint']}: {one['state']}" for one in others)
     more = f". By other hands, or by itself, is out: {told}" if others else ""
     message = f"nothing to do: there is {what} on any node, so nothing was left out{more}"
     return Ending("done", 0, message, others=tuple(others))
+
+
+def not_asked(unread: Mapping[str, str], again: str) -> Ending:
+    """No claim was met, and not every node could be asked. `again` is the command to type once they can."""
+    text = f"there is no claim where it could be looked for; what could not be asked: {by_node.told(unread)}"
+    return Ending("unknown", 40, f"{text}. Again: {again}", unread=tuple(unread))
 
 
 def out_by_others(session: "Session") -> list[dict[str, str]]:

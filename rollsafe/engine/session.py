@@ -20,7 +20,7 @@ from rollsafe.model.plan import Plan, PlannedNode
 from rollsafe.model.reading import AdminState, IdentityReading, ProbeSummary, SeatReading
 from rollsafe.planner.by_node import told
 from rollsafe.planner.commands import completed
-from rollsafe.planner.outcome import Ending
+from rollsafe.planner.outcome import Ending, in_place_of_recover
 from rollsafe.planner.readings import Budget, Readings
 from rollsafe.planner.state import Restart
 from rollsafe.ports import World
@@ -172,7 +172,8 @@ def _recover(session: Session, run_id: str | None, wait_s: float, *, take_over: 
     copies = _watched(session, copies, runs[0], "recover", take_over=take_over)
     if not copies.of(runs[0]):
         return _recover(session, run_id, wait_s, take_over=take_over)  # it has ended; is there another?
-    unmatched.refuse_wrong_forget(session, copies.highest(runs[0]))
+    if wrong := unmatched.wrong_forget(session, copies.highest(runs[0])):
+        return met.dead(session, copies.highest(runs[0]), wrong)
     before = copies.highest(runs[0]).who
     taken = _taken(session, copies, runs[0], "recover", take_over=take_over)
     words = {"epoch": taken.keeper.record.token.epoch, "holder": session.holder, "blocked": dict(taken.blocked)}
@@ -373,6 +374,14 @@ def is_drained(plan: Plan, now: Readings, node: str) -> str:
         if seat.active and not (member.service in cut and seat.admin is AdminState.MAINT):
             return f"{member} has {seat.active} active"
     return ""
+
+
+def claims_unread(session: Session, mode: str, unread: Mapping[str, str]) -> Ending:
+    """A command that goes on with a run, and met no claim where it could ask: there may be one where it could not."""
+    started(session, mode, [], None)
+    ending = met.not_asked(unread, in_place_of_recover(session.mend, mode))
+    finish(session.log, session.clock, ending, ())
+    return ending
 
 
 def nothing_to_do(session: Session, mode: str, message: str) -> Ending:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rollsafe.engine import met
-from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import Member
@@ -37,34 +36,35 @@ def members_to_undo(
     return tuple(dict.fromkeys([*told, *(m for m in now if m.node not in begun)]))
 
 
-def refuse_wrong_forget(session: "Session", record: ClaimRecord) -> None:
-    """Raises Refused where something is to be let go of that is not gone: no claim would tell of it any more."""
+def wrong_forget(session: "Session", record: ClaimRecord) -> str:
+    """Is something to be let go of that is not gone? No claim would tell of it any more. Empty where all is right."""
     urls = {it.member.endpoint for it in _told(record)}
     nodes = {*(node.name for node in session.cluster.nodes), *record.entries, *record.nodes}
     for name in sorted(session.forget - nodes):
         if name not in urls:
             known = ", ".join([*sorted(nodes), *sorted(urls)])
-            raise Refused(
-                f"nothing was touched: --forget {name}: the claim names no such node or endpoint, but {known}"
-            )
+            return f"--forget {name}: the claim names no such node or endpoint, but {known}"
         if any(url == name for _, url in session.world.balancers):
-            raise Refused(
-                f"nothing was touched: --forget {name}: this inventory has that endpoint, so recover puts members "
-                f"back on it. Where it is gone for ever, take it out of the inventory first"
+            return (
+                f"--forget {name}: this inventory has that endpoint, so recover puts members back on it; where it is "
+                "gone for ever, take it out of the inventory first"
             )
-        _refuse_respelled(session, record, name)
+        if respelled := _respelled(session, record, name):
+            return respelled
+    return ""
 
 
-def _refuse_respelled(session: "Session", record: ClaimRecord, url: str) -> None:
+def _respelled(session: "Session", record: ClaimRecord, url: str) -> str:
     """Is an endpoint that the claim does not know the same one under another name? Then its members are still out."""
     lost = {(it.member.node, it.member.service) for it in _told(record) if it.member.endpoint == url and it.wrote}
     for entry in _out_where_new(session, record):
         if (entry["node"], entry["service"]) in lost:
-            raise Refused(
-                f"nothing was touched: --forget {url}: it may be what this inventory calls {entry['endpoint']}, where "
-                f"{entry['service']} of {entry['node']} is in {entry['state']}. Spell it as the claim does, and "
-                f"recover; where it is another one, put that member back there by hand first"
+            return (
+                f"--forget {url}: it may be what this inventory calls {entry['endpoint']}, where {entry['service']} of "
+                f"{entry['node']} is in {entry['state']}: spell it as the claim does, and recover; where it is another "
+                "one, put that member back there by hand first"
             )
+    return ""
 
 
 def tell(session: "Session", record: ClaimRecord, plan: Plan, ending: Ending) -> Ending:

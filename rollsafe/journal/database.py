@@ -75,6 +75,8 @@ class Database:
         self.file = file
         self._connector = connector
         self._connection: Connection | None = None
+        self._opened: tuple[int, int] | None = None  # device and inode of the file that it holds
+        self._gone = ""  # how it was taken away from this process, once it was
         self._lock = threading.RLock()
         self._checked = False
 
@@ -135,11 +137,17 @@ class Database:
         self.close()
 
     def _open(self) -> Connection:
+        if self._connection is not None and self._opened != _identity(self.file):
+            what = "was replaced" if self.file.exists() else "was removed"  # what is written now nobody can find again
+            self._gone = f"the journal {self.file} {what} while this process held it open. {RECOVER}"
+        if self._gone:
+            raise JournalError(self._gone)
         if self._connection is None:
             prepare(self.file)
             connection = self._connector(self.file)
             self._connection = connection
             self._set_up(connection)
+            self._opened = _identity(self.file)
         return self._connection
 
     def _set_up(self, connection: Connection) -> None:
@@ -175,6 +183,14 @@ class Database:
 
     def _stranger(self) -> JournalError:
         return JournalError(f"{self.file} is a database of another program: name another file with `state:`. {RECOVER}")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        seen = file.stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
 
 
 def _switch_to_wal(connection: Connection) -> None:

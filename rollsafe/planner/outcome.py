@@ -1,6 +1,6 @@
 """How a run ended: the state of the cluster, not of the program, as an outside observer would see it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,17 +36,28 @@ class Ending:
 
 
 def judge(
-    plan: Plan, state: RunState, now: Readings, *, mend: str, at_s: float, entries: Entries | None = None
+    plan: Plan,
+    state: RunState,
+    now: Readings,
+    *,
+    mend: str,
+    at_s: float,
+    entries: Entries | None = None,
+    late: Mapping[Member, AdminState] | None = None,
 ) -> Ending:
     """The ending, from fresh readings. `mend` is the command that puts back what is out, `entries` what the claim tells
-    of the nodes that were begun: a recover may be asked to stop before it came to all of them."""
+    of the nodes that were begun: a recover may be asked to stop before it came to all of them. `late`: others have
+    answered for what this run had out, and these are the only writes of it that may have come after that."""
     left_out: list[dict[str, str]] = []
     unread: list[str] = []
     for node in state.nodes.values():
         if node.outcome in AS_TOLD:
             continue  # it is out because somebody said so
         for member in plan.members_of(node.name):
-            _judge_member(state, node, member, now, mend, left_out, unread)
+            if late is None:
+                _judge_member(state, node, member, now, mend, left_out, unread)
+            elif _came_late(now.member(member), late.get(member)):
+                left_out.append(_entry(member, late[member].value, mend))
     not_begun = _not_begun(state, entries)
     left_out += [{**entry, "mend": mend} for entry in left_behind(not_begun, now)]
     unread += silent(not_begun, now)
@@ -60,6 +71,11 @@ def judge(
     message += _by_others(state, others) if code in (0, 20) else ""
     message += given_back.told(changed)
     return Ending(outcome, code, message, nodes, tuple(left_out), tuple(others), tuple(unread), tuple(changed))
+
+
+def _came_late(seat: SeatReading | Unread, to: AdminState | None) -> bool:
+    """Is a member out as a late write of ours would have it?"""
+    return to is not None and to.out and isinstance(seat, SeatReading) and seat.admin is to
 
 
 def _found(state: RunState, not_begun: Entries) -> dict[Member, Found]:
@@ -159,8 +175,13 @@ def _entry(member: Member, state: str, mend: str) -> dict[str, str]:
 def others_of(plan: Plan, now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
     """What is out by other hands: drained by somebody, or dead by itself. A member whose check is rising (its balancer
     was reloaded a moment ago) comes up by itself, unless our own check sees the node ill."""
+    return out_among(plan.members, now, ours)
+
+
+def out_among(members: Iterable[Member], now: Readings, ours: set[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Of these members those that are out, with their states, but for `ours` (node, service, endpoint)."""
     others = []
-    for member in plan.members:
+    for member in members:
         seat = now.member(member)
         if (member.node, member.service, member.endpoint) in ours:
             continue

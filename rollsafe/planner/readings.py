@@ -45,6 +45,7 @@ class ClaimView:
 
     ours: Ours
     detail: str = ""
+    of_another_run: bool = False  # one that began when this run was over for everybody
 
 
 class Level(IntEnum):

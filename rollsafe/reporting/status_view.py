@@ -1,6 +1,7 @@
 """What `status` shows: per node and service the admin state on every endpoint, the balancer's check, our own health.
 
 The JSON object (`-o json`) has `type` "status", `exit_code`, `message`, the sentences `out` and `unread`, and:
+`others`: what is out and was not left by a dead run: each with `node`, `service`, `balancer`, `endpoint`, `state`.
 `nodes`: each with `node`, `host`, `excluded` (a reason, or null) and `services`: each with `service`, `health`
 (`healthy`, `state`, `progress`, `status`, `detail`, `latency_s`; null: no answer) and `members`: each with `balancer`,
 `endpoint`, `pool`, `member`, `admin`, `check`, `active`, `counts`, `total`, `raw`, `problem` (why it was not read).
@@ -73,6 +74,7 @@ class StatusShown:
     unread: tuple[str, ...]
     time: str
     mend: str = ""  # the command to recover with
+    others: tuple[Mapping[str, str], ...] = ()  # what is out, and that no dead run left
 
     @property
     def out(self) -> tuple[str, ...]:
@@ -154,6 +156,7 @@ def status_json(shown: StatusShown) -> dict[str, Any]:
         "claim": claims[0] if claims else None,
         "more_claims": claims[1:],
         "out": list(shown.out),
+        "others": [dict(entry) for entry in shown.others],
         "unread": list(shown.unread),
         "exit_code": shown.exit_code,
         "message": shown.message,

@@ -1,10 +1,13 @@
 """People who were there before: what they drained stays drained; who else runs is told so."""
 
+import signal
+
 import pytest
 
 from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, nothing_touched, sound, untouched
 from tests.testbed import Testbed
+from tests.testbed.process import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -55,6 +58,34 @@ def test_with_min_ready_the_drained_member_is_named_and_left_alone(make_bed: Mak
     assert [bed.node(f"jira{i}").restarts for i in (1, 2, 3)] == [1, 1, 0]
     assert {seat.admin for b in bed.balancers for n, seat in b.seats().items() if n == "jira3"} == {"drain"}
     assert bed.failed_requests() == []
+
+
+def test_what_is_typed_beside_a_dead_run_names_the_node_that_it_left_out(bed: Testbed) -> None:
+    run = bed.start("run", "--yes", "--nodes", "jira1")
+    run.wait_for("restart.begun")
+    run.send(signal.SIGKILL)
+    run.result()
+    wait_until(lambda: bed.node("jira1").restarts == 1 and bed.node("jira1").identity is not None, 10, "its restart")
+    other = bed.rollsafe("restart", "jira2")
+    assert (other.exit, {e["node"] for e in other.finished["left_out"]}) == (30, {"jira1"}), other.text
+    assert "rollsafe recover" in other.finished["message"], "and not what to do first for another node"
+    status = bed.rollsafe("status").finished
+    assert ({e["node"] for e in status["left_out"]}, status["others"]) == ({"jira1"}, [])
+    for server in bed.sshds.values():
+        server.refuse()
+    deaf = bed.rollsafe("resume", "--yes")
+    assert deaf.exit == 40, deaf.text
+    assert "rollsafe resume" in deaf.finished["message"], "there may be a claim: no new window is named"
+    for server in bed.sshds.values():
+        server.start()
+    assert bed.rollsafe("resume", "--yes").exit == 0
+
+
+def test_status_names_in_json_too_what_is_out_by_other_hands(bed: Testbed) -> None:
+    bed.scim[0].set_state("jira2", "drain")
+    told = bed.rollsafe("status").finished
+    assert (told["exit_code"], told["left_out"]) == (30, [])
+    assert [(e["node"], e["service"], e["state"]) for e in told["others"]] == [("jira2", "scim", "drain")]
 
 
 def test_the_second_of_two_operators_is_told_who_runs(bed: Testbed) -> None:

@@ -1,8 +1,11 @@
 """A run that stands still between its last look at the clock and a write, and wakes when all is over: it names it."""
 
+from collections.abc import Callable
+
 import pytest
 
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
+from rollsafe.model.reading import AdminState
 from rollsafe.planner.readings import ClaimView, Ours
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.miniature import shorten
@@ -27,8 +30,12 @@ def calls(of: str) -> list[tuple[int, str]]:
     return [(call.index, call.site) for call in operator.log if of in call.site]
 
 
-def woken_after_recover(call: int) -> tuple[SimWorld, Ended]:
-    """The run stands still in front of that call's effect, and somebody recovers meanwhile."""
+def nothing(_sim: SimWorld, _engine: Engine) -> None:
+    """Nobody does more."""
+
+
+def woken_after_recover(call: int, then: Callable[[SimWorld, Engine], object] = nothing) -> tuple[SimWorld, Ended]:
+    """The run stands still in front of that call's effect, and somebody recovers meanwhile, and then does more."""
     engine, sim = engine_and_world()
     first, second = sim.operator("first"), sim.operator("second")
     first.pauses = {call: ASLEEP_S}
@@ -38,10 +45,11 @@ def woken_after_recover(call: int) -> tuple[SimWorld, Ended]:
         told["run"] = engine("run", first, sim.world(first), "r")
 
     def recovers() -> None:
-        while not first.paused:
+        while not first.paused and "run" not in told:
             sim.timeline.pass_time(0.5)
         told["recover"] = engine("recover", second, sim.world(second), "r")
         assert first.paused, "it slept through all of it"
+        then(sim, engine)
 
     sim.timeline.together([runs, recovers])
     assert told["recover"].exit_code == 0
@@ -59,6 +67,42 @@ def test_a_write_that_comes_after_all_is_over_is_named_with_the_command_that_und
     assert {(e["node"], e["balancer"]) for e in ended.left_out} == out
     assert ended.message.count("is on no node any more") == 1
     assert {e["mend"] for e in ended.left_out} <= {"rollsafe ready n1"}, "recover finds no claim, and has nothing to do"
+
+
+def drained_by_a_person(sim: SimWorld, _engine: Engine) -> None:
+    for seat in (seat for endpoint in sim.endpoints.values() for seat in endpoint.seats()):
+        if seat.node.name == "n1":
+            seat.admin = AdminState.DRAIN
+
+
+HARMLESS = [*calls("restarter.begin"), *calls("balancer.write")[-2:]]  # what comes late of these takes nothing out
+
+
+@pytest.mark.parametrize(("call", "site"), HARMLESS)
+def test_what_a_person_took_out_since_is_not_called_its_own_by_a_run_that_wakes(call: int, site: str) -> None:
+    sim, ended = woken_after_recover(call, drained_by_a_person)
+    sim.close()
+    assert (ended.exit_code, ended.left_out) == (40, ()), site
+    assert {entry["node"] for entry in ended.others} == {"n1"}
+    assert ended.message.endswith("To look: rollsafe status")
+
+
+def test_what_another_run_has_in_hand_is_not_called_its_own_by_a_run_that_wakes() -> None:
+    (call, _), *_ = HARMLESS
+    _, (second_write, _), *_ = calls("balancer.write")
+    told: list[Ended] = []
+
+    def rolls(sim: SimWorld, engine: Engine) -> None:
+        third = sim.operator("third")
+        third.pauses = {second_write: ASLEEP_S}  # with a member out, and its claim alive for whoever wakes first
+        told.append(engine("run", third, sim.world(third), "r3"))
+
+    sim, ended = woken_after_recover(call, rolls)
+    sim.close()
+    assert (ended.exit_code, ended.left_out) == (40, ())
+    assert {entry["node"] for entry in ended.others} == {"n1"}
+    assert ended.message.endswith("To look: rollsafe status")
+    assert [it.exit_code for it in told] == [0], "it was disturbed by nobody"
 
 
 def test_a_run_that_stood_still_while_it_made_its_claims_touches_nothing_and_leaves_none() -> None:

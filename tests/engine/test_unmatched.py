@@ -259,7 +259,8 @@ NOT_GONE = {
 def test_what_is_not_gone_is_not_let_go_of(change: Change, forget: str, told: str) -> None:
     sim = killed_in_the_restart()
     ended = command(sim, change, forget=forget)
-    assert (ended.exit_code, ended.outcome) == (10, "refused")
+    assert (ended.exit_code, ended.outcome) == (30, "node-out"), "nothing was touched, and n1 is still out"
+    assert {entry["node"] for entry in ended.left_out} == {"n1"}
     assert told in ended.message
     assert out(sim) == {LB1, LB2, WEB}
     assert claimed(sim) == ["n1", "n2", "n3"]

@@ -171,6 +171,31 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     assert len(found) <= len(acknowledged) + 1
 
 
+def another(folder: Path) -> None:
+    folder.rename(folder.with_name("away"))
+    folder.mkdir()
+    (folder / "r.db").touch()
+
+
+GONE = {
+    "removed, with its folder": (shutil.rmtree, "was removed"),
+    "moved away, and another is there": (another, "was replaced"),
+}
+
+
+@pytest.mark.parametrize("row", GONE)
+def test_a_file_that_nobody_finds_again_takes_no_record(tmp_path: Path, row: str) -> None:
+    away, told = GONE[row]
+    with open_store(f"sqlite:///{tmp_path}/state/r.db") as store:
+        journal = store.start_run("r1", "jira-prod", plan(), WHO, STARTED)
+        journal.append(record(1))
+        away(tmp_path / "state")
+        with pytest.raises(JournalError, match=f"r.db {told}"):
+            journal.append(record(2))
+        with pytest.raises(JournalError):
+            journal.append(record(2))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_right_to_write(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
