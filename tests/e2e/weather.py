@@ -244,6 +244,7 @@ def _of_a_command(result: Result) -> Iterator[str]:
 def mended(bed: Testbed, what: list[Trouble]) -> list[str]:
     """Everything works again: a person starts what is dead, recover puts back the rest. What is wrong then."""
     for node in bed.nodes:
+        node.end_restart()
         if node.pid is None:
             node.start()
     told = []

@@ -105,11 +105,15 @@ class TestNode:
 
     def end(self) -> None:
         """The end of the bed: nothing of the machine goes on, not even a restart that hangs."""
+        self.end_restart()
+        self.kill()
+
+    def end_restart(self) -> None:
+        """A person ends a restart command that hangs."""
         hanging = self.folder / "hanging"
         if hanging.exists() and str(self.folder) in command_line(pid := int(hanging.read_text())):
             for one in [*children_of(pid), pid]:
                 kill_quietly(one)
-        self.kill()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """The node dies by itself."""
