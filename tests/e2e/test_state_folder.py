@@ -22,6 +22,7 @@ def test_a_node_that_is_down_by_then_goes_back_and_no_other_is_begun(bed: Testbe
     assert [bed.node(f"jira{i}").restarts for i in (1, 2)] == [1, 0]
 
 
+@pytest.mark.soak
 def test_a_run_that_had_only_to_put_back_its_last_node_says_what_is_not_recorded(bed: Testbed) -> None:
     bed.observer.start()
     run = bed.start("run", "--yes", "--nodes", "jira1")
