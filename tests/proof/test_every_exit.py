@@ -192,7 +192,7 @@ services:
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_a_refused_resume_is_recorded_as_one_and_a_dead_notification_address_is_told(
+def test_a_resume_that_could_ask_no_node_is_recorded_as_one_and_a_dead_notification_address_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("apprise", reason="the extra rollsafe[notify] is not installed")
@@ -201,7 +201,7 @@ def test_a_refused_resume_is_recorded_as_one_and_a_dead_notification_address_is_
         port = listener.getsockname()[1]
     monkeypatch.setenv("DEAD", f"json://ola:canary-4711@127.0.0.1:{port}/canary-4711")
     Path("inventory.yml").write_text(ALONE.format(database=tmp_path / "rollsafe.db", port=port))
-    assert run_command_line(["resume", "--yes", "-o", "json", "--json", "r.json"]) == 10
+    assert run_command_line(["resume", "--yes", "-o", "json", "--json", "r.json"]) == 40
     told = capsys.readouterr()
     records = [json.loads(line) for line in told.out.splitlines()]
     assert (records[0]["type"], records[0]["mode"]) == ("run.started", "resume")
