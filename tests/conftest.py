@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,19 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     state = tmp_path_factory.getbasetemp() / "state-home"
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
     Path(state).mkdir(exist_ok=True)
+
+
+@pytest.fixture
+def dead_dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A name server that never answers; the system's own resolver takes no limit."""
+    end = threading.Event()
+
+    def silent(*_: object, flags: int = 0, **__: object) -> list[object]:
+        if flags & socket.AI_NUMERICHOST:  # for an address no name server is asked
+            raise socket.gaierror(socket.EAI_NONAME, "not an address")
+        end.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    yield
+    end.set()

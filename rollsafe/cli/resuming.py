@@ -18,11 +18,11 @@ def resume_run(options: Options, run_id: str | None, *, take_over: bool, yes: bo
     conductor = Conductor(options)
     copies = takeover.read_copies(conductor.assembled.world)
     claimed = [r for r in copies.runs() if run_id in (None, r)]
-    if run_id is not None and not claimed and not copies.unread:
-        return _nothing(conductor, run_id)
     if not claimed and copies.unread:
         log = conductor.log(conductor.begin_anyhow())
         return conductor.conduct(log, lambda s: session.claims_unread(s, "resume", copies.unread))
+    if not claimed and run_id is not None:
+        return _nothing(conductor, run_id)
     if not claimed:
         window = in_place_of_recover(conductor.mend, "run")
         return conductor.refuse(Refused(f"there is no claim to go on with. A new window: {window}"), "resume")

@@ -116,22 +116,6 @@ def test_a_peer_that_hangs_or_drips_ends_at_the_time_limit(kind: str, behaviour:
     assert 0.3 < time.monotonic() - began < 1.2
 
 
-@pytest.fixture
-def dead_dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A name server that never answers; the system's own resolver takes no limit."""
-    end = threading.Event()
-
-    def silent(*_: object, flags: int = 0, **__: object) -> list[object]:
-        if flags & socket.AI_NUMERICHOST:  # for an address no name server is asked
-            raise socket.gaierror(socket.EAI_NONAME, "not an address")
-        end.wait(20)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", silent)
-    yield
-    end.set()
-
-
 URLS = {"haproxy": "tcp://{}:9999", "apache": "http://{}/balancer-manager"}
 
 

@@ -4,7 +4,6 @@ import getpass
 import os
 import pwd
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -86,20 +85,11 @@ def test_a_home_that_nobody_has_leads_nowhere(own_home: Path) -> None:
     assert "refuses the connection" in refusal(SshSettings("127.0.0.1", port=port, user="u", connect_timeout_s=1))
 
 
-def test_a_dead_name_server_ends_at_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    end = threading.Event()
-
-    def silent(*_: object, flags: int = 0, **__: object) -> list[object]:
-        if flags & socket.AI_NUMERICHOST:  # for an address no name server is asked
-            raise socket.gaierror(socket.EAI_NONAME, "not an address")
-        end.wait(20)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", silent)
+@pytest.mark.usefixtures("dead_dns")
+def test_a_dead_name_server_ends_at_the_time_limit() -> None:
     began = time.monotonic()
     assert "was not resolved within 0.4 s: is DNS up?" in refusal(SshSettings("h", user="u", connect_timeout_s=0.4))
     assert time.monotonic() - began < 2
-    end.set()
 
 
 @pytest.mark.real
