@@ -17,6 +17,7 @@ def run() -> int:
     """Run the command line; returns the exit code."""
     _open_what_is_closed()
     gc.set_threshold(100_000, 20, 20)  # imports make no garbage, and looking for it takes a tenth of a start
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # what is installed beside us changes no reading of an inventory
     # Whoever is told to end while it still imports is told so once there is somebody to say it: Ending hears them.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})

@@ -36,11 +36,9 @@ def plan(
     from rollsafe.cli.asked import Asked, parse_until
     from rollsafe.clock import SystemClock
     from rollsafe.config.playbook import load_playbook
-    from rollsafe.errors import InvalidInput
-    from rollsafe.reporting.reports import unwritable
 
-    if out is not None and (why := unwritable(out)):
-        raise InvalidInput([f"--out {out}: {why}"])
+    if out is not None:
+        _refuse_unwritable(out)
     asked = Asked(inventory)
     steps = load_playbook(playbook, asked.loaded.paths[-1].parent).each_node
     names = common.chosen(asked.cluster, common.node_names(nodes))
@@ -54,3 +52,11 @@ def plan(
         return planning.show(out, as_json=output is Output.JSON, no_color=no_color)
     finally:
         planning.close()
+
+
+def _refuse_unwritable(out: Path) -> None:
+    from rollsafe.errors import InvalidInput
+    from rollsafe.reporting.reports import unwritable
+
+    if why := unwritable(out):
+        raise InvalidInput([f"--out {out}: {why}"])

@@ -292,8 +292,11 @@ def test_identity_of_a_command(claim: SshClaimFile, restarter: Make, tmp_path: P
     pid.write_text("\n")
     assert made.identity().identity is None
     assert restarter("true", identity="echo 5; exit 1").identity().identity is None
-    with pytest.raises(ShellError, match="8 KiB"):
-        restarter("true", identity="yes").identity()
+    for again_s in (None, 0):
+        for much in ("yes", "yes | head -c 9000"):
+            with pytest.raises(ShellError, match="8 KiB"):
+                restarter("true", identity=much).identity(again_s=again_s)
+    assert restarter("true", identity="yes | head -c 8000").identity(again_s=0).was is None
 
 
 READ_AGAIN = {
@@ -301,7 +304,7 @@ READ_AGAIN = {
     "the same": ("echo 4711", "4711", None, 2),
     "another one each time": ("cat FILE", "1 1 1", "1 1", 3),
     "restarted between the readings": ("if [ -s FILE.old ]; then echo new; else echo old; fi", "new", None, 3),
-    "none": ("true", None, None, 1),
+    "none": ("true", None, None, 2),
     "it fails": ("echo 5; exit 1", None, None, 1),
     "gone when it is read again": ("[ -s FILE.old ] || echo old", None, None, 3),
 }

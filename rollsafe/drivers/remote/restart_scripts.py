@@ -189,37 +189,65 @@ echo "$said"
 """
 )
 
-# $1 the command; $2 the same with sudo, or empty; $3 seconds after which it is run again, or empty: once is enough.
-# A node that was restarted between two readings tells the same the third time.
+# $1 the command; $2 seconds after which it is run again, or empty: once is enough. Run in the end by one sh, under one
+# time limit: each program more costs a node as much as reading a file.
+READINGS = (
+    'once() { ( command=$1; set --; eval "$command" ); code=$?; echo; echo "exit:$code"; return "$code"; }; '
+    'once "$1" || exit 0; if [ -z "$2" ]; then exit 0; fi; echo rollsafe:again; '
+    'if [ "$2" != 0 ]; then sleep "$2"; fi; once "$1"; exit 0'
+)
+
+# $1 the command; $2 the same with sudo, or empty; $3 as $2 of READINGS; $4 READINGS; $5 its time limit in seconds. A
+# node that was restarted between two readings tells the same the third time.
 COMMAND_IDENTITY = (
     _STATE
     + """
-bounded() { said=$( { asked "$1"; } 2>/dev/null </dev/null | head -c 8192 ); }
 asked() {
   code=0
-  if command -v timeout >/dev/null 2>&1; then timeout 10 sh -c "$1" || code=$?; else sh -c "$1" || code=$?; fi
+  if command -v timeout >/dev/null 2>&1; then
+    timeout "$5" sh -c "$4" sh "$1" "$3" || code=$?
+  else
+    sh -c "$4" sh "$1" "$3" || code=$?
+  fi
   echo
-  echo "exit:$code"
+  if [ "$code" != 0 ]; then echo "exit:$code"; fi
+}
+bounded() {
+  said=$( { asked "$@"; } 2>/dev/null </dev/null | head -c 16500 ) second=
+  case $said in
+    *"
+rollsafe:again
+"*)
+      second=${said#*"
+rollsafe:again
+"}
+      said=${said%%"
+rollsafe:again
+"*}
+      ;;
+  esac
+  if [ "${#said}" -gt 8192 ] || [ "${#second}" -gt 8192 ]; then said= second=; fi
 }
 told() {
   case $said in *[![:space:]]*"exit:0") return 0 ;; esac
   return 1
 }
 look_there() {
-  bounded "$1"
-  if ! told && [ -n "$2" ] && [ "$(id -u)" != 0 ]; then bounded "$2"; fi
-}
-again() {
-  was=$said
-  if [ "$3" != 0 ]; then sleep "$3"; fi
-  look_there "$1" "$2"
-  [ "$said" = "$was" ]
+  bounded "$1" "" "$3" "$4" "$5"
+  if ! told && [ -n "$2" ] && [ "$(id -u)" != 0 ]; then bounded "$2" "" "$3" "$4" "$5"; fi
 }
 state=none
 if folder look; then no_link "$file" "$lock"; look ""; fi
-look_there "$1" "$2"
+look_there "$@"
 was=$said
-if [ -n "$3" ] && told; then again "$@" || again "$@"; fi
+if [ -n "$3" ] && told; then
+  said=$second
+  if [ "$said" != "$was" ]; then
+    was=$said
+    if [ "$3" != 0 ]; then sleep "$3"; fi
+    look_there "$1" "$2" "" "$4" "$5"
+  fi
+fi
 answer "$state"
 uptime_s
 if [ "$said" != "$was" ]; then

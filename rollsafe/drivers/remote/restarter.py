@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import replace
+from math import ceil
 
 from rollsafe.drivers.remote.claim_codec import first_line
 from rollsafe.drivers.remote.claim_file import LOCK_WAIT_S, place
@@ -14,6 +15,7 @@ from rollsafe.drivers.remote.restart_scripts import (
     LET_GO,
     MAY_RESTART,
     PROGRESS,
+    READINGS,
     UNIT_IDENTITY,
 )
 from rollsafe.drivers.remote.script import MARK, Answer, Question, ask, run_script
@@ -25,7 +27,8 @@ from rollsafe.model.reading import IdentityReading, RestartReading
 from rollsafe.model.settings import RestartSettings
 
 _SCRIPT_S = 15.0
-_IDENTITY_S = 30.0  # twice the 10 s that an identity command is given, and the way there
+_RUN_S = 10  # what an identity command is given
+_IDENTITY_S = 3.0 * _RUN_S  # with sudo it is run twice; and the way there
 _DIFFERS = MARK + b"differs\n"
 _RUNS = ("active", "activating", "reloading", "refreshing", "deactivating")  # ActiveState while there is a process
 
@@ -126,9 +129,10 @@ class SshRestarter:
             )
         with_sudo = f"exec sudo -n {sudo_words(command)}" if self._settings.sudo else ""
         if again_s is None:
-            return Question(COMMAND_IDENTITY, (command, with_sudo, ""), _IDENTITY_S)
+            return Question(COMMAND_IDENTITY, (command, with_sudo, "", READINGS, str(_RUN_S)), _IDENTITY_S)
+        both_s = str(2 * _RUN_S + ceil(again_s))
         limit_s = 3 * _IDENTITY_S + 2 * again_s
-        return Question(COMMAND_IDENTITY, (command, with_sudo, f"{again_s:g}"), limit_s)
+        return Question(COMMAND_IDENTITY, (command, with_sudo, f"{again_s:g}", READINGS, both_s), limit_s)
 
     def identity_from(self, told: Answer | ShellError) -> IdentityReading:
         """The identity, from the answer to `identity_question`. Raises ShellError."""

@@ -34,6 +34,8 @@ need() {
   done
 }
 gone() {
+  if [ -e "$1" ]; then return 1; fi
+  case $(LC_ALL=C; { : <"$1"; } 2>&1) in *"No such file"*) return 0 ;; esac
   said=$(LC_ALL=C ls -ld "$1" 2>&1) && return 1
   case $said in *"No such file"*) return 0 ;; esac
   fail "$1 can not be looked at by $(id -un): $said"
