@@ -134,8 +134,8 @@ class Rollout:
                 return True
         raise InvariantBroken("I9", f"the planner goes round in circles at {decision}")
 
-    def _look(self, *, everything: bool = False) -> Readings:
-        now = self._observer.look(self._s.log.state, everything=everything)
+    def _look(self, *, everything: bool = False, since_s: float | None = None) -> Readings:
+        now = self._observer.look(self._s.log.state, everything=everything, since_s=since_s)
         self._s.traces.watch = now.watch
         return now
 
@@ -343,8 +343,9 @@ class Rollout:
 
     def _last_look(self) -> Readings:
         """Fresh readings; an endpoint that is silent is asked a few times more, unless the run must end at once."""
+        began_s = self._s.clock.at_s()
         for turn in range(LAST_LOOKS):
-            now = self._look(everything=True)
+            now = self._look(everything=True, since_s=began_s)
             silent = any(isinstance(pool, Unread) and not pool.for_good for pool in now.pools.values())
             if not silent or self._s.orders.order is Order.NOW or turn == LAST_LOOKS - 1:
                 break

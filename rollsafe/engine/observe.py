@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 WITHIN_S = LOOK_WITHIN_S  # a look takes no longer; a slower answer comes with the next look, or is too old by then
 OLDEST_S = 2.0
+BACK_OLDEST_S = 8.0  # of a pool while a node goes back: out of service for longer is worse than an answer that is slow
 OTHERS_EVERY_S = 1.0  # the health of nodes that are not in hand is asked no more often
 
 
@@ -55,8 +56,9 @@ class Observer:
         self._last_s: float | None = None
         self._order_s = 0.0
 
-    def look(self, state: RunState, *, everything: bool = False) -> Readings:
-        """One look. `everything`: no answer of an earlier look is good enough."""
+    def look(self, state: RunState, *, everything: bool = False, since_s: float | None = None) -> Readings:
+        """One look. `everything`: no answer of an earlier look is good enough. `since_s`: of a pool, every answer is
+        that was asked for since then, however long it took."""
         asked_s = self._clock.at_s()
         hand = state.hand
         questions: dict[Any, Callable[[], Any]] = {}
@@ -73,12 +75,19 @@ class Observer:
         answers = self._world.gather(questions, WITHIN_S)
         if self._keeper is not None:
             self._keeper.heard(answers)
-        return self._readings(state, asked_s, keys, answers)
+        ended_s = self._clock.at_s()
+        young_s = ended_s - _patience_s(state) if since_s is None else since_s
+        pools = {key: _young_enough(answers.get(("pool", key)), ended_s, young_s) for key in keys}
+        return self._readings(state, asked_s, ended_s, pools, answers)
 
     def _readings(
-        self, state: RunState, asked_s: float, keys: Sequence[PoolKey], answers: dict[Any, _Answer]
+        self,
+        state: RunState,
+        asked_s: float,
+        ended_s: float,
+        pools: dict[PoolKey, PoolReading | Unread],
+        answers: dict[Any, _Answer],
     ) -> Readings:
-        ended_s = self._clock.at_s()
         self._keep_health(answers)
         restart, identity = self._of_hand(state.hand, answers)
         order = self._orders.order
@@ -87,7 +96,7 @@ class Observer:
         now = Readings(
             at_s=asked_s,
             wall=self._clock.wall(),
-            pools={key: self._pool_of(answers.get(("pool", key)), ended_s) for key in keys},
+            pools=pools,
             health=self._merged(state, ended_s),
             claims=dict(self._keeper.views) if self._keeper is not None else {},
             claims_at_s=self._keeper.read_at_s if self._keeper is not None else float("-inf"),
@@ -186,15 +195,6 @@ class Observer:
 
     # --- answers -----------------------------------------------------------------------------------------------
 
-    def _pool_of(self, answer: _Answer | None, now_s: float) -> PoolReading | Unread:
-        if answer is None:
-            return Unread(f"no answer within {WITHIN_S:g} s")
-        if now_s - answer.asked_s > WITHIN_S + OLDEST_S:
-            return Unread(f"its answer took {now_s - answer.asked_s:.1f} s")
-        value = answer.value
-        assert isinstance(value, PoolReading | Unread)
-        return value
-
     def _keep_health(self, answers: dict[Any, _Answer]) -> None:
         answered: dict[tuple[str, str], list[_Answer]] = {}
         for key, answer in answers.items():
@@ -225,6 +225,22 @@ class Observer:
             return late, late
         progress, identity = answer.value
         return progress, identity
+
+
+def _patience_s(state: RunState) -> float:
+    """How old a pool's answer may be."""
+    goes_back = state.hand is not None and state.hand.ready_started_s is not None
+    return BACK_OLDEST_S if goes_back else WITHIN_S + OLDEST_S
+
+
+def _young_enough(answer: _Answer | None, now_s: float, since_s: float) -> PoolReading | Unread:
+    if answer is None:
+        return Unread(f"no answer within {WITHIN_S:g} s")
+    if answer.asked_s < since_s:
+        return Unread(f"its answer took {now_s - answer.asked_s:.1f} s")
+    value = answer.value
+    assert isinstance(value, PoolReading | Unread)
+    return value
 
 
 def speaker(given: Sequence[T], asked: int, healthy: Callable[[T], bool]) -> T | None:

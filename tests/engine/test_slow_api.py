@@ -42,7 +42,7 @@ def test_a_slow_answer_among_fast_ones_refuses_nothing(times: int) -> None:
     assert not [r for r in operator.records if r.type == "gate.checked" and r.data["gate"] == "latency"]
 
 
-@pytest.mark.parametrize("answers_s", [1.6, 2.3, 3.0])
+@pytest.mark.parametrize("answers_s", [1.6, 2.3, 3.0, 4.0])
 @pytest.mark.parametrize("step", ["drain", "maint", "restart", "healthy", "ready"])
 def test_one_that_becomes_slow_in_the_middle_holds_its_node_no_longer_than_the_gates_may(
     answers_s: float, step: str
