@@ -2,7 +2,7 @@
 
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from rollsafe.model.reading import Evidence, ProbeSample, ProbeSummary
@@ -17,7 +17,7 @@ OnChange = Callable[[str, ProbeSummary, ProbeSample], None]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A failed probe (`failed`), or the good one that ends an outage (`recovered`)."""
+    """A failed probe (`failed`), or the good one that ends an outage (`recovered`); `summary` is about the outage."""
 
     kind: str
     summary: ProbeSummary
@@ -34,7 +34,8 @@ class Ledger:
         self._recent: list[ProbeSample] = []  # answered, while something sent earlier is not; in order of sending
         self._under_way: dict[int, tuple[float, float]] = {}  # ticket -> (due, sent)
         self._tickets = 0
-        self._failing = False  # a failure was told, and its end was not
+        self._failing_s: float | None = None  # a failure that was sent then was told, and its end was not
+        self._told = 0  # failures of that outage
         self._batch = Batch(settings)
 
     def sent(self, at_s: float, started_s: float) -> int:
@@ -67,6 +68,12 @@ class Ledger:
         """What settled since the last call, for the journal; None where nothing did."""
         return self._batch.take()
 
+    def close(self, now_s: float) -> list[Change]:
+        """Nobody waits for an answer any more: what is under way counts no more, and nothing waits for it."""
+        self._under_way.clear()
+        self._settle()
+        return self._recovery(now_s)
+
     def _settle(self) -> None:
         """Move on what nothing under way can overtake any more."""
         horizon_s = min((started_s for _, started_s in self._under_way.values()), default=float("inf"))
@@ -76,15 +83,25 @@ class Ledger:
             self._batch.add(sample)
 
     def _changes(self, sample: ProbeSample, now_s: float) -> list[Change]:
-        summary = self.summary(now_s)
-        changes = []
-        if not sample.good:
-            self._failing = True
-            changes.append(Change("failed", summary, sample))
-        if self._failing and summary.failed_in_a_row == 0:
-            self._failing = False
-            changes.append(Change("recovered", summary, summary.last or sample))
-        return changes
+        failure = [] if sample.good else [self._failure(sample, now_s)]
+        return failure + self._recovery(now_s)
+
+    def _failure(self, sample: ProbeSample, now_s: float) -> Change:
+        self._failing_s = min(sample.started_s, self._failing_s if self._failing_s is not None else sample.started_s)
+        self._told += 1
+        outage_s, summary = max(0.0, now_s - self._failing_s), self.summary(now_s)
+        return Change("failed", replace(summary, outage_s=outage_s, failed_in_a_row=self._told), sample)
+
+    def _recovery(self, now_s: float) -> list[Change]:
+        """The end of what was told, once it is known: where requests hang, those sent after them are good long before
+        the last of them has failed."""
+        good_s, open_s = self._final.recovered_s, self._final.failing_since_s
+        if self._failing_s is None or good_s is None or open_s is not None or not all(s.good for s in self._recent):
+            return []
+        summary = replace(self.summary(now_s), ended_outage_s=good_s - self._failing_s)
+        self._failing_s, self._told = None, 0
+        assert summary.last is not None
+        return [Change("recovered", summary, summary.last)]
 
     def _overdue(self, at_s: float, started_s: float, now_s: float) -> ProbeSample:
         detail = f"hangs: no end after {now_s - started_s:.1f} s (time-out {self._settings.timeout_s:g} s)"

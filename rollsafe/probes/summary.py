@@ -24,6 +24,7 @@ class Tally:
     rejected: int = 0
     failing_since_s: float | None = None  # the first failed probe of the outage going on
     ended_outage_s: float = 0.0  # of the last that is over
+    recovered_s: float | None = None  # when the good probe that ended it was sent
     longest_outage_s: float = 0.0  # of those that are over
     late_s: float = 0.0
     ended_s: float | None = None  # when the last answer came
@@ -53,8 +54,14 @@ def fold(tally: Tally, sample: ProbeSample) -> Tally:
     if tally.failing_since_s is None:
         return tally
     lasted_s = sample.started_s - tally.failing_since_s
-    longest_s = max(tally.longest_outage_s, lasted_s)
-    return replace(tally, failed_in_a_row=0, failing_since_s=None, ended_outage_s=lasted_s, longest_outage_s=longest_s)
+    return replace(
+        tally,
+        failed_in_a_row=0,
+        failing_since_s=None,
+        ended_outage_s=lasted_s,
+        recovered_s=sample.started_s,
+        longest_outage_s=max(tally.longest_outage_s, lasted_s),
+    )
 
 
 def summarize(tally: Tally, now_s: float) -> ProbeSummary:

@@ -67,6 +67,8 @@ class Watch:
         give_up_s = self._clock.monotonic() + STOP_S
         for thread in [thread for rhythm in self._rhythms for thread in rhythm.threads()]:
             thread.join(max(0.0, give_up_s - self._clock.monotonic()))
+        for rhythm in self._rhythms:
+            rhythm.close()
         if self._teller.ident is not None:
             self._changes.put(None)
             self._teller.join(TELL_S)
@@ -144,6 +146,11 @@ class _Rhythm:
             overdue_s = 0.0 if self._stopping.is_set() else now_s - self._due_s()
             missed = self._missed + max(0, math.floor(overdue_s / self._settings.interval_s))
         return replace(summary, late_s=max(summary.late_s, overdue_s), missed=missed)
+
+    def close(self) -> None:
+        """What is still under way counts no more."""
+        with self._lock:
+            self._announce(self._ledger.close(self._clock.monotonic()))
 
     def batch(self) -> ProbeBatch | None:
         """What settled since the last call."""

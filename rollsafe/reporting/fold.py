@@ -234,8 +234,8 @@ class Fold:
         node = self._node(record)
         service = clean(record.service, 80) if record.service else None
         mine = [s for s in node.spans if s.step == step and s.end_s is None and service in (None, s.service)]
-        if not mine and any(s.step == step and s.end_s == self.now_s for s in node.spans):
-            return  # restart.done has closed it in the same moment
+        if not mine and node.spans and node.spans[-1].step == step and service in (None, node.spans[-1].service):
+            return  # restart.done or restart.failed has closed it a moment before
         if not mine:  # its start was not told: it began where the step before it ended
             before = max((s.end_s for s in node.spans if s.end_s is not None), default=self.now_s)
             mine = [Span(step, before, service=service)]

@@ -144,6 +144,54 @@ def test_an_outage_is_measured_and_told(server: Server, transport: httpx.BaseTra
     assert [summary.failed_in_a_row for _, summary, _ in news.told][:3] == [1, 2, 3]
 
 
+def test_a_hang_is_told_as_one_outage(server: Server, transport: httpx.BaseTransport, clock: SystemClock) -> None:
+    """Requests sent after it are good long before the last one that hangs has failed."""
+    news, hanging = News(), threading.Event()
+
+    def reply(connection: socket.socket, request: bytes) -> None:
+        if hanging.is_set():
+            server.stopping.wait(5)
+        respond(200, RUNNING)(connection, request)
+
+    server.reply = reply
+    watch = watch_of(server, transport, clock, news, timeout_s=1.5)
+    watch.start()
+    wait_until(lambda: watch.summaries()[0].probes >= 3)
+    hanging.set()
+    time.sleep(0.5)
+    hanging.clear()
+    wait_until(lambda: "recovered" in news.kinds())
+    watch.stop()
+    summary = watch.summaries()[0]
+    assert news.kinds() == ["failed"] * summary.failed + ["recovered"]
+    *failed, recovered = [told for _, told, _ in news.told]
+    assert [told.failed_in_a_row for told in failed] == list(range(1, summary.failed + 1))
+    assert all(told.outage_s >= 1.5 for told in failed)
+    assert recovered.ended_outage_s == summary.longest_outage_s == pytest.approx(0.5, abs=0.2)
+
+
+def test_what_waits_for_a_hanging_request_is_told_at_the_end(
+    server: Server, transport: httpx.BaseTransport, clock: SystemClock
+) -> None:
+    news, seen, asked = News(), [], []
+
+    def reply(connection: socket.socket, request: bytes) -> None:
+        asked.append(request)
+        if len(asked) == 3:
+            server.stopping.wait(5)
+        respond(503 if len(asked) == 4 else 200, RUNNING)(connection, request)
+
+    server.reply = reply
+    watch = watch_of(server, transport, clock, timeout_s=30.0)
+    watch.listen(news, seen.extend)
+    watch.start()
+    wait_until(lambda: watch.summaries()[0].probes >= 8)
+    assert news.kinds() == ["failed"]
+    watch.stop()
+    assert news.kinds() == ["failed", "recovered"]
+    assert sum(batch.probes for batch in seen) == watch.summaries()[0].probes
+
+
 def test_a_hanging_request_stalls_neither_the_rhythm_nor_the_stop(
     server: Server, transport: httpx.BaseTransport, clock: SystemClock
 ) -> None:

@@ -1,5 +1,6 @@
 """Outages of known length in front of a real HAProxy: what is reported is right, and past the limit the run stops."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -68,6 +69,30 @@ def test_the_longest_outage_is_right_to_one_interval(make_bed: MakeBed, seconds:
     assert first(result, "probe.recovered", service="scim")["outage_s"] == pytest.approx(
         seen["longest_outage_s"], abs=0.01
     )
+
+
+def test_a_hang_is_one_outage_in_events_and_report(make_bed: MakeBed) -> None:
+    """Requests that are sent after it are good long before the last one that hangs has failed."""
+    bed, door = make_bed(policy={"soak": "6s"})
+    bed.observer.start()
+    run = bed.start("run", "--yes", "--nodes", "jira1", "--markdown", "report.md")
+    run.wait_for("step.started", step="soak", node="jira1")
+    began = time.time()
+    door.become("hang")
+    time.sleep(1.5)
+    door.mode = "pass"  # those that hang go on to
+    ended = time.time()
+    result = run.result()
+    bed.settle()
+    sound(bed, result, 0)
+    recovered = [e for e in result.events if e["type"] == "probe.recovered"]
+    assert [e["outage_s"] for e in recovered] == [pytest.approx(ended - began, abs=INTERVAL_S + MACHINE_S)]
+    failed = [e["failed_in_a_row"] for e in result.events if e["type"] == "probe.failed"]
+    assert failed == list(range(1, len(failed) + 1))
+    told = re.findall(r"out from (\d+):(\d+) for ([\d.]+) s", (bed.folder / "report.md").read_text())
+    assert [float(lasted) for _, _, lasted in told] == [pytest.approx(recovered[0]["outage_s"], abs=0.1)]
+    since_s = began - moment(first(result, "run.started"))
+    assert int(told[0][0]) * 60 + int(told[0][1]) == pytest.approx(since_s, abs=1.0 + INTERVAL_S + MACHINE_S)
 
 
 def test_past_the_hard_limit_a_node_not_yet_stopped_is_back_at_once(make_bed: MakeBed) -> None:

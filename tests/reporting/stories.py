@@ -92,6 +92,8 @@ class Story:
         self.wait(9)
         self.say("restart.ended", node, exit_status=0)
         self.say("restart.done", node, identity_before="a1b2c3d4e5f60718", identity_after="f6e5d4c3b2a19080")
+        self.wait(0.004)  # a real clock goes on between two records
+        self.say("step.finished", node, step="restart", outcome="done")
 
     def healthy(self, node: str, states: list[str]) -> None:
         self.say("step.started", node, step="healthy")

@@ -203,6 +203,10 @@ def test_junit_has_failures_errors_and_skips_where_they_belong():
     assert (good.get("failures"), good.get("errors")) == ("0", "0")
     assert not good.findall(".//skipped")
     assert int(good.get("tests")) > 15
+    steps = [
+        case.get("name") for case in next(suite for suite in good if suite.get("name") == "jira1").iter("testcase")
+    ]
+    assert steps.count("restart") == 1
 
 
 def test_failed_probes_within_the_budget_are_told_and_fail_no_pipeline():
