@@ -101,11 +101,14 @@ class ClaimKeeper:
             if self._created(node):
                 self._keep({node: Seen(ClaimView(Ours.OURS), asked_s)})
                 return None
+            if node not in self._unanswered:
+                del self.tokens[node]  # what is there is not ours, even where it can't be read
             there = file.read()
             if there is not None and there.token == self.record.token:
                 self._unanswered.discard(node)
+                self.tokens[node] = there.token
                 return None  # our own: its answer was lost, and it showed only now
-            del self.tokens[node]
+            self.tokens.pop(node, None)
             if there is None:
                 continue
             if not there.done:

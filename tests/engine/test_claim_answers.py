@@ -75,6 +75,32 @@ def test_anothers_claim_still_blocks() -> None:
     assert keeper_of(file).make() == Blocked("n1", file.record)
 
 
+class Foreign(Lossy):
+    """Something is there that is no claim."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.touched = 0
+
+    def read(self) -> ClaimRecord | None:
+        raise ClaimError("no claim of rollsafe", effect=Effect.NONE)
+
+    def create(self, record: ClaimRecord) -> bool:
+        return False
+
+    def swap(self, expected: Token, record: ClaimRecord | None) -> bool:
+        self.touched += 1
+        return False
+
+
+def test_what_was_never_made_is_not_removed_again() -> None:
+    file = Foreign()
+    keeper = keeper_of(file)
+    with pytest.raises(ClaimError, match="no claim of rollsafe"):
+        keeper.make()
+    assert (keeper.not_removed, file.touched) == ([], 0)
+
+
 @pytest.mark.parametrize("lost", [1, 2])
 def test_a_claim_whose_removal_was_not_answered_is_gone(lost: int) -> None:
     file = Lossy(removals_lost=lost)

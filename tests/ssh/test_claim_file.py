@@ -178,6 +178,20 @@ def test_a_file_that_is_no_claim_is_named_and_never_overwritten(claim: SshClaimF
     assert file.read_text() == "hello\n"
 
 
+def test_what_is_no_plain_file_is_not_opened(claim: SshClaimFile, folder: Path) -> None:
+    """A reader of a FIFO waits for a writer, and would hold the node's lock as long."""
+    folder.mkdir(mode=0o700)
+    file = folder / "prod.jira1.json"
+    os.mkfifo(file, 0o660)
+    assert claim.create(RECORD) is False
+    for call in (claim.read, lambda: claim.swap(TOKEN, RECORD), lambda: claim.swap(TOKEN, None)):
+        with pytest.raises(ClaimError, match="is no plain file: look who made it, and remove it") as caught:
+            call()
+        assert caught.value.effect is Effect.NONE
+    file.unlink()
+    assert claim.create(RECORD) is True, "the lock is free"
+
+
 def test_a_full_disk_changes_nothing(connection: SshConnection, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

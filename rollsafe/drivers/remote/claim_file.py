@@ -66,6 +66,7 @@ if [ "$act" = create ]; then
   exit 10
 fi
 if [ ! -e "$file" ]; then exit 12; fi
+if [ ! -f "$file" ]; then echo "$file is no plain file: look who made it, and remove it"; exit 20; fi
 if [ ! -r "$file" ]; then echo "$file can not be read by $(id -un): add this user to the group of $dir"; exit 20; fi
 line=
 IFS= read -r line <"$file"
@@ -132,7 +133,7 @@ class SshClaimFile:
             return decode(answer.rest)
         except ClaimError as error:
             raise ClaimError(
-                f"{self._node}: {'/'.join(self._place)}.json is {error}. Look who wrote it; it is never overwritten.",
+                f"{self._node}: {'/'.join(self._place)}.json is {error}. Look who wrote it; it is never overwritten",
                 effect=Effect.NONE,
             ) from error
 
