@@ -8,6 +8,7 @@ from pathlib import Path
 from rollsafe.assembly import Assembled, assemble
 from rollsafe.cli.common import inventory_words, part_of
 from rollsafe.cli.exits import ExitCode
+from rollsafe.cli.listening import outside_problems
 from rollsafe.cli.looking import UNPROVEN, NodeSight, Sight, look, painter, print_json, print_lines, said
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import find_inventory, load_inventory
@@ -75,6 +76,7 @@ class Checkup:
         items = [*_inventory(ground), *secrets, *_journal(ground.cluster)]
         if any(item.answer is Answer.NO for item in secrets):
             return [*items, Item("network", "", Answer.UNREAD, "nothing was asked: first mend the secrets")]
+        items += [Item("listeners", "", Answer.UNKNOWN, text) for text in outside_problems(ground.cluster)]
         assembled: Assembled = assemble(ground.cluster, self._clock)
         try:
             sight = look(

@@ -1,10 +1,12 @@
 """Listeners that tell other systems: notifications as the inventory says, metrics and traces as the environment does.
 
-None of them can disturb a run: what goes wrong with one while it runs is a warning at the end.
+None of them can disturb a run: one that can't be had is a warning at the start, and what goes wrong with one later is a
+warning at the end.
 """
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,25 +20,78 @@ if TYPE_CHECKING:
     from rollsafe.reporting.notify import Notifier
 
 FILE, PORT = "ROLLSAFE_METRICS_FILE", "ROLLSAFE_METRICS_PORT"
+TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HIGHEST_PORT = 65535
 
 Told = tuple[Listener, Callable[[], None]]  # and how it is closed
 
 
 def outside_listeners(cluster: Cluster) -> Iterator[Told]:
-    """Those that are asked for. Raises InvalidInput where an address, a port or an extra makes no sense."""
-    if cluster.notify:
-        from rollsafe.reporting.notify import Notifier  # an optional extra
+    """Those that are asked for. One that can't be had (an extra, an address, a port) is a warning: it may keep no node
+    waiting for its recovery."""
+    for make in _wanted(cluster):
+        try:
+            yield make()
+        except InvalidInput as error:
+            _warn(str(error))
 
-        notifier = Notifier.to([address.reveal() for address in cluster.notify])
-        yield notifier, lambda: _close_notifier(notifier)
+
+def outside_problems(cluster: Cluster) -> Iterator[str]:
+    """What a run would warn of at its start, for `doctor`. Nothing is sent, and no port is taken."""
+    for check in (partial(_unusable, cluster), _port_of_metrics, _no_traces):
+        try:
+            yield from check()
+        except InvalidInput as error:
+            yield str(error)
+
+
+def _wanted(cluster: Cluster) -> Iterator[Callable[[], Told]]:
+    if cluster.notify:
+        yield partial(_notifier, cluster)
     if os.environ.get(FILE) or os.environ.get(PORT):
-        yield _metrics()
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        yield _metrics
+    if os.environ.get(TRACES):
+        yield _tracer
+
+
+def _warn(problem: str) -> None:
+    tell(f"warning: {problem}. This command goes on without it")
+
+
+def _unusable(cluster: Cluster) -> list[str]:
+    from rollsafe.reporting.notify import unusable  # an optional extra
+
+    return unusable([address.reveal() for address in cluster.notify]) if cluster.notify else []
+
+
+def _port_of_metrics() -> list[str]:
+    if port := os.environ.get(PORT):
+        _port(port)
+    return []
+
+
+def _no_traces() -> list[str]:
+    if os.environ.get(TRACES):
         from rollsafe.reporting.otel import Tracer  # an optional extra
 
-        tracer = Tracer()
-        yield tracer, tracer.close
+        Tracer().close()
+    return []
+
+
+def _tracer() -> Told:
+    from rollsafe.reporting.otel import Tracer  # an optional extra
+
+    tracer = Tracer()
+    return tracer, tracer.close
+
+
+def _notifier(cluster: Cluster) -> Told:
+    from rollsafe.reporting.notify import Notifier  # an optional extra
+
+    for problem in _unusable(cluster):
+        _warn(problem)
+    notifier = Notifier.to([address.reveal() for address in cluster.notify])
+    return notifier, lambda: _close_notifier(notifier)
 
 
 def _close_notifier(notifier: "Notifier") -> None:

@@ -35,21 +35,12 @@ class Notifier:
 
     @classmethod
     def to(cls, addresses: Sequence[str]) -> "Notifier":
-        """One for Apprise addresses. Raises InvalidInput where the extra is missing or an address makes no sense."""
-        try:
-            import apprise
-        except ImportError as error:
-            raise InvalidInput(["notify: needs Apprise; install it: pip install 'rollsafe[notify]'"]) from error
-        logging.getLogger("apprise").propagate = False  # its warnings quote addresses, and most hold a token
-        logging.getLogger("apprise").addHandler(logging.NullHandler())
-        ways: list[Send] = []
-        for place, address in enumerate(addresses):
-            # The service itself: `Apprise().notify()` has a pool of threads, for which the end of the process waits.
-            service = apprise.Apprise.instantiate(address)
-            if service is None:  # the address itself is not told
-                raise InvalidInput([f"notify[{place}]: is no address that Apprise knows"])
-            ways.append(_by_apprise(service, apprise.NotifyType))
-        return cls(*ways)
+        """One for Apprise addresses; what goes to one that Apprise does not know counts as lost.
+
+        Raises InvalidInput where the extra is missing.
+        """
+        services = _services(addresses)
+        return cls(*(_by_apprise(service) if service is not None else _lost for service in services))
 
     @property
     def failed(self) -> int:
@@ -141,8 +132,34 @@ class _Lane:
             self.failed += not sent
 
 
-def _by_apprise(service: Any, kinds: Any) -> Send:
+def unusable(addresses: Sequence[str]) -> list[str]:
+    """A sentence for each address that Apprise does not know. Raises InvalidInput where the extra is missing."""
+    return [  # the address itself is not told
+        f"notify[{place}]: is no address that Apprise knows"
+        for place, service in enumerate(_services(addresses))
+        if service is None
+    ]
+
+
+def _services(addresses: Sequence[str]) -> list[Any]:
+    try:
+        import apprise
+    except ImportError as error:
+        raise InvalidInput(["notify: needs Apprise; install it: pip install 'rollsafe[notify]'"]) from error
+    logging.getLogger("apprise").propagate = False  # its warnings quote addresses, and most hold a token
+    logging.getLogger("apprise").addHandler(logging.NullHandler())
+    # The services themselves: `Apprise().notify()` has a pool of threads, for which the end of the process waits.
+    return [apprise.Apprise.instantiate(address) for address in addresses]
+
+
+def _lost(_title: str, _body: str, _kind: str) -> bool:
+    return False
+
+
+def _by_apprise(service: Any) -> Send:
+    from apprise import NotifyType
+
     def send(title: str, body: str, kind: str) -> bool:
-        return bool(service.notify(title=title, body=body, notify_type=kinds(kind)))
+        return bool(service.notify(title=title, body=body, notify_type=NotifyType(kind)))
 
     return send

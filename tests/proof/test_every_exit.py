@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -208,3 +209,35 @@ def test_a_resume_that_could_ask_no_node_is_recorded_as_one_and_a_dead_notificat
     assert records[-1]["type"] == "run.finished"
     assert "warning: notify[0]: 2 of 2 messages are not known to have been delivered" in told.err
     assert "canary-4711" not in told.out + told.err
+
+
+MISSING = {
+    # what is set, what is not installed, and the warning
+    "apprise": ({}, "notify: needs Apprise; install it: pip install 'rollsafe[notify]'"),
+    "opentelemetry.sdk.trace": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+        "traces: need OpenTelemetry; install it: pip install 'rollsafe[otel]'",
+    ),
+    "nothing": ({"ROLLSAFE_METRICS_PORT": "many"}, "ROLLSAFE_METRICS_PORT=many: is no port; write a number"),
+}
+
+
+@pytest.mark.parametrize("module", MISSING)
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_a_listener_that_can_not_be_had_is_a_warning_and_keeps_no_recovery_waiting(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment, warning = MISSING[module]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)  # type: ignore[arg-type]  # None: may not be imported
+    for name, value in {"DEAD": "nonsense-canary", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    Path("inventory.yml").write_text(ALONE.format(database=tmp_path / "rollsafe.db", port=port))
+    assert run_command_line(["recover", "--yes", "-o", "json"]) == 40, "as without it: no node could be asked"
+    assert f"warning: {warning}" in capsys.readouterr().err
+    assert run_command_line(["doctor"]) == 40
+    told = capsys.readouterr()
+    assert warning in told.out
+    assert "canary" not in told.out + told.err

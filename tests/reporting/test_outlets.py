@@ -15,7 +15,7 @@ import pytest
 
 from rollsafe.errors import InvalidInput
 from rollsafe.reporting.metrics import Metrics, MetricsPort
-from rollsafe.reporting.notify import MOST_WAITING, Notifier
+from rollsafe.reporting.notify import MOST_WAITING, Notifier, unusable
 from rollsafe.reporting.otel import Tracer
 from tests.reporting import stories
 
@@ -192,12 +192,13 @@ def test_apprise_really_delivers():
 
 # Apprise imports modules of the standard library that Python 3.13 drops; it copes without them.
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_an_address_that_makes_no_sense_is_refused_and_not_told():
+def test_an_address_that_makes_no_sense_is_named_by_its_place_and_loses_its_messages_alone():
     pytest.importorskip("apprise", reason="the extra rollsafe[notify] is not installed")
-    with pytest.raises(InvalidInput) as error:
-        Notifier.to(["nonsense-canary"])
-    assert "notify[0]" in str(error.value)
-    assert "canary" not in str(error.value)
+    addresses = ["json://127.0.0.1:9/", "nonsense-canary"]
+    assert unusable(addresses) == ["notify[1]: is no address that Apprise knows"]
+    notifier = heard(Notifier.to(addresses[1:]), stories.node_out())
+    notifier.close()
+    assert [problem.partition(" messages")[0] for problem in notifier.problems()] == ["notify[0]: 2 of 2"]
 
 
 def test_spans_are_nested_timed_and_judged():
