@@ -17,7 +17,7 @@ from rollsafe.planner.decisions import (
     Wait,
 )
 from rollsafe.planner.readings import Level, Order, Ours, Readings, claims_gone
-from rollsafe.planner.state import NodeState, Restart, RunState
+from rollsafe.planner.state import Halt, NodeState, Restart, RunState
 from rollsafe.planner.watch import trouble_of
 
 BACK = ("recover", "ready")  # the wishes that take nothing out
@@ -30,11 +30,16 @@ def next_step(plan: Plan, state: RunState, now: Readings, at_s: float) -> Decisi
         return Finished()
     if state.halt is None or not state.halt.lost:
         halt = _reason_to_halt(plan, now)
-        if halt is not None and (state.halt is None or halt.lost):
+        if halt is not None and (state.halt is None or halt.lost or _more_urgent(halt, state.halt)):
             return halt
     if state.hand is None:
         return _between_nodes(plan, state, now)
     return _in_hand(plan, state, state.hand, now, at_s)
+
+
+def _more_urgent(halt: HaltRun, before: Halt) -> bool:
+    """A second signal: from now on it is the reason, as for a node that it leaves out."""
+    return (halt.reason, before.reason) == (ORDERS[Order.NOW], ORDERS[Order.FINISH])
 
 
 def _reason_to_halt(plan: Plan, now: Readings) -> HaltRun | None:

@@ -148,6 +148,14 @@ IN_HAND = {
         lambda look, story: story.proven().halt() and setattr(look, "order", Order.NOW),
         FinishNode("a", "left out"),
     ),
+    "asked to stop, and once more: the second is the reason": (
+        lambda look, story: story.proven().halt(ASKED.reason) and setattr(look, "order", Order.NOW),
+        NOW,
+    ),
+    "asked to stop after another failure: that stays the reason": (
+        lambda look, story: story.proven().halt("it is ill") and setattr(look, "order", Order.NOW),
+        FinishNode("a", "left out"),
+    ),
     "asked to stop now, and the node is back": (
         lambda look, story: story.back().halt() and setattr(look, "order", Order.NOW),
         FinishNode("a", "restarted"),

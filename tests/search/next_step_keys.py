@@ -5,6 +5,7 @@ What only reports read (when a node was out) is left out.
 
 from collections.abc import Mapping
 
+from rollsafe.planner.next_step import ORDERS
 from rollsafe.planner.readings import Watch
 from rollsafe.planner.state import NodeState, RunState
 from tests.search.next_step_operator import Operator
@@ -38,7 +39,11 @@ def state_key(state: RunState, t: int) -> object:
         _node_key(n, t) if n.outcome is None else (n.name, n.outcome, n.restart, n.soaked, _wrote(n))
         for n in state.nodes.values()
     )
-    halt = None if state.halt is None else (state.halt.lost, state.halt.reason.startswith("asked to stop"))
+    halt = (
+        None
+        if state.halt is None
+        else (state.halt.lost, state.halt.reason if state.halt.reason in ORDERS.values() else "")
+    )
     return (
         state.mode,
         nodes,
