@@ -1,6 +1,7 @@
 """The account as one JSON object, for machines that want the result and not the events."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,17 +34,27 @@ def _summary(account: Account) -> dict[str, Any]:
             }
             for node in account.nodes.values()
         },
-        "services": plain(account.probes),
+        "services": _services(account),
         "outages": [asdict(outage) for outage in account.outages],
         "worst_probe_delay_s": account.late_s,
         "rhythm": account.rhythms,
         "writes": [asdict(write) for write in account.writes],
         "gates": [asdict(gate) for gate in account.gates],
         "notes": [asdict(note) for note in account.notes],
-        "left_out": account.left_out,
-        "others": account.others,
-        "changed": account.changed,
+        "left_out": [_sorted(row) for row in account.left_out],
+        "others": [_sorted(row) for row in account.others],
+        "changed": [_sorted(row) for row in account.changed],
     }
+
+
+def _services(account: Account) -> dict[str, Any]:
+    """In the run's order; the journal, from which a report is made again, keeps no order of keys."""
+    names = [*(name for name in account.services if name in account.probes), *sorted(account.probes)]
+    return {name: _sorted(account.probes[name]) for name in dict.fromkeys(names)}
+
+
+def _sorted(words: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(key): plain(words[key]) for key in sorted(words)}
 
 
 def summary_json(account: Account) -> str:

@@ -167,12 +167,14 @@ def test_a_run_does_not_end_well_while_its_service_is_not_seen(make_bed: MakeBed
 
 def test_a_report_made_later_is_the_run_s_own_and_tells_who_reached_the_node(make_bed: MakeBed) -> None:
     bed, _ = make_bed(load=True)
-    own, later = bed.folder / "own.html", bed.folder / "later.html"
-    result = bed.rollsafe("run", "--yes", "--nodes", "jira1", "--html", str(own))
+    kinds = ("html", "json", "markdown", "junit")
+    own, later = ([word for kind in kinds for word in (f"--{kind}", f"{when}.{kind}")] for when in ("own", "later"))
+    result = bed.rollsafe("run", "--yes", "--nodes", "jira1", *own)
     assert result.exit == 0, result.text
-    made = bed.rollsafe("report", "--html", str(later), "-o", "text")
+    made = bed.rollsafe("report", *later, "-o", "text")
     assert made.exit == 0, made.text
-    assert own.read_text() == later.read_text()
+    for kind in kinds:
+        assert (bed.folder / f"own.{kind}").read_text() == (bed.folder / f"later.{kind}").read_text()
     seen = [event for event in result.events if event["type"] == "probe.samples"]
     asked = sum(probe["probes"] for event in seen for probe in event["probes"])
     told = sum(service["probes"] for service in result.finished["services"].values())
