@@ -40,6 +40,7 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+NoneOrMany = Annotated[list[T], BeforeValidator(_as_list), _OneOrMany()]
 OneOrMany = Annotated[list[T], Field(min_length=1), BeforeValidator(_as_list), _OneOrMany()]
 
 _DURATION_SCHEMA = {"type": "string", "pattern": units.DURATION, "examples": ["500ms", "90s", "5m", "1h30m"]}

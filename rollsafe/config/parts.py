@@ -10,6 +10,7 @@ from rollsafe.config.fields import (
     Host,
     HostPort,
     Line,
+    NoneOrMany,
     OneOrMany,
     Part,
     Port,
@@ -32,7 +33,9 @@ class Ssh(Part):
     certificate: Text | None = Field(None, description="path of an OpenSSH certificate for the key")
     known_hosts: Text | None = Field(None, description="path of the known host keys; an unknown host is refused")
     known_hosts_data: SecretText | None = Field(None, description="the known host keys themselves, as a secret")
-    jump: OneOrMany[HopText] | None = Field(None, description="jump hosts in order, each [user@]host[:port]")
+    jump: NoneOrMany[HopText] | None = Field(
+        None, description="jump hosts in order, each [user@]host[:port]; [] is none; default: what ~/.ssh/config says"
+    )
     connect_timeout: PositiveDuration | None = Field(None, description="limit of connecting; default 10s")
 
 

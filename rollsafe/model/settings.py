@@ -29,7 +29,7 @@ class SshSettings:
     certificate: str | None = None  # absolute path
     known_hosts: str | None = None  # absolute path
     known_hosts_data: Secret | None = None
-    jump: tuple[Hop, ...] = ()
+    jump: tuple[Hop, ...] | None = None  # () is: none, whatever ~/.ssh/config says
     connect_timeout_s: float = 10.0
 
 

@@ -55,7 +55,7 @@ def _balancer(balancer: BalancerSettings) -> Any:
 
 
 def _ssh(ssh: SshSettings | None) -> Any:
-    return None if ssh is None else (ssh.host, ssh.port, ssh.user, [repr(hop) for hop in ssh.jump])
+    return None if ssh is None else (ssh.host, ssh.port, ssh.user, [repr(hop) for hop in ssh.jump or ()])
 
 
 def _sorted(pairs: Any) -> list[tuple[str, str]]:

@@ -74,5 +74,14 @@ def test_mistakes_are_not_valid(example: dict[str, Any], wrong: dict[str, Any]) 
     assert not holds(schema, {**example, **wrong}, schema)
 
 
+@pytest.mark.parametrize("jump", [[], "bastion", ["bastion", "me@inner:22"]])
+def test_a_jump_host_may_be_none_one_or_several(example: dict[str, Any], jump: object) -> None:
+    schema = json_schema("inventory")
+    assert holds(
+        schema, {**example, "ssh": {"jump": jump}, "nodes": {"a": {"host": "a", "ssh": {"jump": jump}}}}, schema
+    )
+    assert schema["$defs"]["Ssh"]["properties"]["jump"]["anyOf"][1].get("minItems", 0) == 0
+
+
 def test_an_editor_completes_the_products() -> None:
     assert json_schema("inventory")["properties"]["product"]["enum"] == ["jira", "confluence", "bitbucket", "other"]

@@ -44,6 +44,19 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
         getpass.getuser()
 
 
+def test_no_jump_host_in_the_inventory_is_the_direct_way_whatever_the_config_says(own_home: Path) -> None:
+    (own_home / ".ssh" / "config").write_text("Host h\n  ProxyJump ops@bastion\nHost odd\n  ProxyCommand nc %h %p\n")
+
+    def way(host: str, jump: tuple[Hop, ...] | None) -> list[str]:
+        chain = ClientConfig(("~/.ssh/config",)).chain(SshSettings(host, user="u", jump=jump))
+        return [target.address for target in chain]
+
+    assert way("h", None) == ["bastion", "h"]
+    assert way("h", (Hop("gate"),)) == ["gate", "h"]
+    assert way("h", ()) == ["h"]
+    assert way("odd", ()) == ["odd"]
+
+
 @pytest.mark.usefixtures("nameless")
 def test_without_a_name_on_this_machine_the_user_of_the_inventory_is_enough(own_home: Path) -> None:
     assert target_of(SshSettings("h", user="rollsafe")).label == "rollsafe@h:22"

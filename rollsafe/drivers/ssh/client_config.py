@@ -61,7 +61,8 @@ class ClientConfig:
         if depth > MOST_HOPS:
             raise ShellError(f"{hop.host}: the chain of jump hosts never ends: look for a ring of ProxyJump lines in "
                              f"~/.ssh/config", effect=Effect.NONE)  # fmt: skip
-        hops = settings.jump if depth == 0 and settings.jump else self._proxy_jump(hop.host)
+        said = settings.jump if depth == 0 else None
+        hops = self._proxy_jump(hop.host) if said is None else said
         if not hops:
             return ()
         first = self._before(hops[0], settings, depth + 1)
