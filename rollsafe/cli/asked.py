@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollsafe.cli.clashes import refuse_journal
 from rollsafe.config.load import Loaded, find_inventory, load_inventory
-from rollsafe.config.secrets import resolve_all
+from rollsafe.config.secrets import check_secret_references, resolve_all
 from rollsafe.errors import InvalidInput
 from rollsafe.model.cluster import Cluster
 
@@ -18,7 +18,7 @@ class Asked:
     """An inventory that holds, with its secrets. Raises InvalidInput where it does not."""
 
     def __init__(self, inventory: list[Path] | None) -> None:
-        self.loaded: Loaded = load_inventory(find_inventory(inventory))
+        self.loaded: Loaded = load_inventory(find_inventory(inventory), check_secret_references)
         refuse_journal(self.loaded.cluster.state)
         resolve_all(self.loaded.cluster, self.loaded.named)
         self.reach: Reach | None = None

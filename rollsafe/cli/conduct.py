@@ -27,7 +27,7 @@ from rollsafe.cli.who import holder, run_id, who
 from rollsafe.cli.words import mend_command
 from rollsafe.clock import SystemClock
 from rollsafe.config.load import Loaded, find_inventory, load_inventory
-from rollsafe.config.secrets import resolve_all
+from rollsafe.config.secrets import check_secret_references, resolve_all
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.orders import Orders
 from rollsafe.engine.runclock import RunClock
@@ -85,7 +85,7 @@ class Conductor:
         self.options = options
         _refuse_bad_paths(options)
         self.clock = SystemClock()
-        self.loaded: Loaded = load_inventory(find_inventory(options.inventory))
+        self.loaded: Loaded = load_inventory(find_inventory(options.inventory), check_secret_references)
         for warning in self.loaded.warnings:
             tell(f"warning: {warning}")
         self.cluster = self.loaded.cluster

@@ -40,7 +40,7 @@ def validate(
     names = common.node_names(nodes)
     paths = find_inventory(inventory)
     try:
-        loaded = load_inventory(paths)
+        loaded = load_inventory(paths, check_references)
         problems += check_references(loaded.cluster, loaded.named)
         common.chosen(loaded.cluster, names)
         if resolve_secrets:

@@ -4,7 +4,7 @@ Only `null`, booleans and decimal numbers have a type: `08:00`, `010` and `2026-
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from yaml.reader import Reader
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from rollsafe.config.problems import KeyPath, Place, dotted, shown
+from rollsafe.config.problems import KeyPath, Place, Problem, shown
 from rollsafe.errors import InvalidInput
 
 MAX_BYTES = 1 << 20  # an inventory of 20 nodes has 10 kB
@@ -30,11 +30,15 @@ _TRUE = frozenset({"true", "yes", "on"})
 
 @dataclass(slots=True)
 class Document:
-    """One file, or several merged into one. `places` holds the file and line of every key and list item."""
+    """One file, or several merged into one. `places` holds the file and line of every key and list item.
+
+    `problems` are mistakes that leave the rest readable: whoever reads the document tells them with what else is wrong.
+    """
 
     file: Path
     data: dict[str, Any]
     places: dict[KeyPath, Place]
+    problems: list[Problem] = field(default_factory=list)
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -74,7 +78,7 @@ _Loader.add_implicit_resolver(_TAG + "null", re.compile(r"^(?:~|null|Null|NULL|)
 
 
 def read_document(file: Path, first: str = "`rollsafe init` writes a first inventory") -> Document:
-    """The file as data and places. Raises InvalidInput with one clear sentence for what YAML can do to people.
+    """The file as data, places and problems. Raises InvalidInput with one clear sentence where nothing can be read.
 
     `first` says where a file comes from that is not there, or empty.
     """
@@ -159,16 +163,13 @@ class _Builder:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._places: dict[KeyPath, Place] = {}
-        self._problems: list[tuple[int, str]] = []
+        self._problems: list[Problem] = []
         self._count = 0
 
     def document(self, root: MappingNode) -> Document:
         self._places[()] = Place(self._file, 1)
         data = self._map(root, ())
-        if self._problems:
-            name = shown(self._file)
-            raise InvalidInput([f"{name}:{line}: {sentence}" for line, sentence in sorted(set(self._problems))])
-        return Document(self._file, data, self._places)
+        return Document(self._file, data, self._places, list(dict.fromkeys(self._problems)))
 
     def _value(self, node: Node, path: KeyPath) -> Any:
         self._count += 1
@@ -196,6 +197,8 @@ class _Builder:
                 continue
             name = self._key(key, path)
             line = key.start_mark.line + 1
+            if name is None:
+                continue
             if name in lines:
                 self._problem(line, path, f'the key "{name}" is here twice (first on line {lines[name]}): keep one')
                 continue
@@ -224,16 +227,18 @@ class _Builder:
                     here = (*path, name)
                     self._places |= {k: v for k, v in part._places.items() if k[: len(here)] == here}
 
-    def _key(self, node: Node, path: KeyPath) -> str:
+    def _key(self, node: Node, path: KeyPath) -> str | None:
+        """The key's text; None for what can't be one."""
         line = node.start_mark.line + 1
         if not isinstance(node, ScalarNode):
             self._problem(line, path, "a map or list can't be a key (text that begins with `{` or `[` needs quotes)")
-            return ""
+            return None
         text = str(node.value)
         if node.tag == _TAG + "bool" and text.lower() not in {"true", "false"}:
-            self._problem(line, path, f'a bare {text} means a boolean to YAML: write "{text}" in quotes')
+            self._problem(line, (*path, text), f'a bare {text} means a boolean to YAML: write "{text}" in quotes')
         elif node.tag == _TAG + "null":
             self._problem(line, path, "a key is missing before the colon")
+            return None
         return text
 
     def _scalar(self, node: Node, path: KeyPath) -> Any:
@@ -259,7 +264,7 @@ class _Builder:
         return Place(self._file, node.start_mark.line + 1)
 
     def _problem(self, line: int, path: KeyPath, sentence: str) -> None:
-        self._problems.append((line, f"{dotted(path)}: {sentence}" if path else sentence))
+        self._problems.append(Problem(path, Place(self._file, line), sentence))
 
     def _refuse(self, node: Node, sentence: str) -> NoReturn:
         raise InvalidInput([f"{self._place(node)}: {sentence}: no inventory needs that"])

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rollsafe.config.context import Context
+from rollsafe.config.documents import Document
 from rollsafe.config.explain import explain
 from rollsafe.config.fitting import check_fit
 from rollsafe.config.inventory import Inventory
@@ -46,32 +47,41 @@ def find_inventory(explicit: Sequence[Path] | None = None) -> tuple[Path, ...]:
     )
 
 
-def load_inventory(paths: Sequence[Path]) -> Loaded:
+# What is named and is not there: `check_references`, or a part of it.
+Look = Callable[[Cluster, Mapping[str, str]], list[str]]
+
+
+def load_inventory(paths: Sequence[Path], look: Look | None = None) -> Loaded:
     """The cluster that the files describe, later ones over earlier ones.
 
-    Raises InvalidInput with all problems, each `FILE:LINE: path.to.key: what is wrong, and what is allowed`.
+    Raises InvalidInput with all problems, each `FILE:LINE: path.to.key: what is wrong, and what is allowed`. What
+    `look` finds is told beside them: it does not wait until they are mended.
     """
     document = read_merged(paths)
     problems = Problems(document.places, document.file)
     report_empty(document, problems)
     context = Context(problems)
-    written = _shape(document.data, problems)
-    if written is None:
-        problems.stop_on_errors()
-        raise AssertionError("a shape that does not hold has errors")
-    cluster = resolve(context, written)
-    check_fit(problems, cluster)
-    problems.stop_on_errors()
-    return Loaded(cluster, tuple(problems.lines(problems.warnings)), tuple(paths), context.named)
+    broken: list[KeyPath] = []
+    written = _shape(document.data, broken, problems)
+    cluster: Cluster | None
+    if written is not None and not document.problems:
+        cluster, named = resolve(context, written), context.named
+        check_fit(problems, cluster)
+        if not problems.errors:
+            return Loaded(cluster, tuple(problems.lines(problems.warnings)), tuple(paths), named)
+    else:
+        cluster, named = _look_further(document, broken, problems)
+    told = {problem.path for problem in document.problems}  # what else shows at such a key comes of the mistake itself
+    errors = [*document.problems, *(error for error in problems.errors if error.path not in told)]
+    raise InvalidInput(problems.lines(errors) + (look(cluster, named) if look and cluster else []))
 
 
-def _shape(data: dict[str, Any], problems: Problems) -> Inventory | None:
-    """The inventory as models; None where its shape doesn't hold."""
+def _shape(data: dict[str, Any], broken: list[KeyPath], problems: Problems) -> Inventory | None:
+    """The inventory as models; None where its shape doesn't hold: then `broken` has the keys."""
     try:
         return Inventory.model_validate(data)
     except ValidationError as error:
-        broken = explain(error, Inventory, problems)
-    _look_further(data, broken, problems)
+        broken += explain(error, Inventory, problems)
     return None
 
 
@@ -90,9 +100,18 @@ _STAND_INS = {
 }
 
 
-def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problems) -> None:
-    """What else is wrong, beside the broken keys: so that it is told now, and not after they are mended."""
-    rest = copy.deepcopy(data)
+# Which names, or how many of them, a key goes by: nothing is said of it while there is a mistake in these names.
+_GOES_BY = {"min_ready": "nodes", "balancer": "balancers", "ports": "services", "members": "services"}
+
+
+def _look_further(
+    document: Document, broken: list[KeyPath], problems: Problems
+) -> tuple[Cluster | None, dict[str, str]]:
+    """What else is wrong, beside the broken keys: so that it is told now, and not after they are mended.
+
+    Returns the rest as a cluster, where it makes one, with what it names.
+    """
+    rest = copy.deepcopy(document.data)
     for path in broken:
         _prune(rest, path, problems)
     try:
@@ -103,21 +122,27 @@ def _look_further(data: dict[str, Any], broken: list[KeyPath], problems: Problem
     try:
         written = Inventory.model_validate(rest)
     except ValidationError:
-        return  # a whole section is missing: nothing more can be said for sure
-    more = Problems(problems.places, problems.home)
-    check_fit(more, resolve(Context(more), written))
-    # In the map of a broken key only its own error counts: what else shows there may come of the pruning.
-    # Which balancer a service names does not.
-    maps = {problems.place(path[:-1])[0] or path for path in broken}
-    problems.errors += [
-        error
-        for error in more.errors
-        if error.path
-        and (
-            not any(error.path[: len(near)] == near for near in maps)
-            or (error.path[-1] == "balancer" and error.path not in broken and ("balancers",) not in maps)
-        )
-    ]
+        return None, {}  # a whole section is missing: nothing more can be said for sure
+    context = Context(Problems(problems.places, problems.home))
+    cluster = resolve(context, written)
+    check_fit(context.problems, cluster)
+    problems.errors += [error for error in context.problems.errors if _is_sure(error.path, broken, document, problems)]
+    return cluster, context.named
+
+
+def _is_sure(path: KeyPath, broken: list[KeyPath], document: Document, problems: Problems) -> bool:
+    """In the map of a broken key only its own error counts: what else shows there may come of the pruning.
+
+    Which balancer a service names does not. The names of a section are not sure where one is there twice, or none.
+    """
+    told = [problem.path for problem in document.problems]
+    unsure = {home[0] for home in told if len(home) == 1 or (len(home) == 2 and isinstance(home[1], int))}
+    if not path or any(_GOES_BY.get(str(part)) in unsure for part in path[2:3]):
+        return False
+    maps = {problems.place(key[:-1])[0] or key for key in broken if key not in told}
+    if not any(path[: len(near)] == near for near in maps):
+        return True
+    return path[-1] == "balancer" and path not in broken and ("balancers",) not in maps
 
 
 def _stand_in(data: Any, path: KeyPath, number: int, problems: Problems) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rollsafe.config.documents import Document, read_document
-from rollsafe.config.problems import KeyPath, Place, Problems
+from rollsafe.config.problems import KeyPath, Place, Problem, Problems, did_you_mean
 from rollsafe.errors import InvalidInput
 
 # Below these keys a null is a value of somebody else's data.
@@ -13,14 +13,19 @@ _FREE = frozenset({"json", "options"})
 
 
 def read_merged(files: Sequence[Path]) -> Document:
-    """All files, first to last, as one document. Raises InvalidInput with the problems of every file."""
-    documents, problems = [], []
+    """All files, first to last, as one document.
+
+    Raises InvalidInput with the problems of every file where one can't be read.
+    """
+    documents: list[Document] = []
+    problems: list[str] = []
     for file in files:
         try:
             documents.append(_normal(read_document(file)))
+            problems += map(str, documents[-1].problems)
         except InvalidInput as error:
             problems += error.problems
-    if problems:
+    if len(documents) < len(files):
         raise InvalidInput(problems)
     merged = documents[0]
     for later in documents[1:]:
@@ -62,29 +67,40 @@ def _normal(document: Document) -> Document:
 
 
 def _by_name(document: Document, section: str) -> None:
-    items, named, problems = document.data[section], {}, []
+    """An item without a name keeps its number as its key, so that the rest of it can be looked at, too."""
+    named: dict[str | int, Any] = {}
     places = document.places
     moved: dict[KeyPath, Place] = {}
-    for index, item in enumerate(items):
-        place = places[section, index]
-        name = item.get("name") if isinstance(item, dict) else None
-        if not isinstance(name, str):
-            what = f"each of these has a name: `- name: …` (or write `{section}` as a map)"
-            if isinstance(name, bool | int | float):
-                what = 'has a name that is no text to YAML, but a number or a boolean: write it in quotes: name: "…"'
-            problems.append(f"{place}: {section}[{index}]: {what}")
-            continue
+    for index, item in enumerate(document.data[section]):
+        old: KeyPath = (section, index)
+        name, wrong = _name_of(item, section)
+        if isinstance(name, str) and name in named:
+            wrong = f'the name "{name}" is here twice: keep one'
+        if wrong:
+            document.problems.append(Problem(old, places[old], wrong))
         if name in named:
-            problems.append(f'{place}: {section}[{index}]: the name "{name}" is here twice: keep one')
-        named[name] = {key: value for key, value in item.items() if key != "name"}
-        old = (section, index)
-        moved |= {(section, name, *path[2:]): where for path, where in places.items() if path[:2] == old}
-    if problems:
-        raise InvalidInput(problems)
+            continue
+        key = index if name is None else name
+        named[key] = {word: value for word, value in item.items() if word != "name"} if isinstance(item, dict) else item
+        moved |= {(section, key, *path[2:]): where for path, where in places.items() if path[:2] == old}
     document.data[section] = named
     document.places = {
         path: where for path, where in places.items() if path[:1] != (section,) or len(path) == 1
     } | moved
+
+
+def _name_of(item: Any, section: str) -> tuple[str | None, str]:
+    """The name of an item of a list, and what is wrong with it. A name under a misspelt key is taken for the name."""
+    name = item.get("name") if isinstance(item, dict) else None
+    if isinstance(name, str):
+        return name, ""
+    if isinstance(name, bool | int | float):
+        return None, 'has a name that is no text to YAML, but a number or a boolean: write it in quotes: name: "…"'
+    for key in item if isinstance(item, dict) and "name" not in item else ():
+        if guess := did_you_mean(key, ["name"]):
+            name = item.pop(key)
+            return name if isinstance(name, str) else None, f"has no name: {key} is not known here{guess}"
+    return None, f"each of these has a name: `- name: …` (or write `{section}` as a map)"
 
 
 def _merge(base: Document, later: Document) -> Document:
@@ -113,7 +129,7 @@ def _merge(base: Document, later: Document) -> Document:
     data = merge(base.data, later.data, ())
     # What is missing at the top is missing in the last file: the one that a person just wrote.
     places[()] = later.places[()]
-    return Document(later.file, data, places)
+    return Document(later.file, data, places, base.problems + later.problems)
 
 
 def _without_extensions(document: Document) -> Document:

@@ -126,7 +126,7 @@ def load_playbook(name_or_path: str, beside: Path) -> Playbook:
     source = find_playbook(name_or_path, beside)
     document = read_document(source, f"playbooks that ship with rollsafe: {listed(_names([shipped_playbooks()]))}")
     data = {key: value for key, value in document.data.items() if not key.startswith("x-")}
-    problems = Problems(document.places, source)
+    problems = Problems(document.places, source, document.problems)
     report_empty(document, problems)
     try:
         written = PlaybookFile.model_validate(data)

@@ -17,6 +17,7 @@ import pytest
 from rollsafe.cli.app import run_command_line
 from rollsafe.config.load import load_inventory
 from rollsafe.model.cluster import Cluster
+from rollsafe.model.settings import Hop
 from tests.config.test_inventory import SMALL, write
 
 
@@ -35,6 +36,19 @@ def test_validate_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "jira-prod (jira) is valid" in told.out
     assert "nodes, in order: jira1, jira2, jira3" in told.out
     assert "has no probe" in told.err
+
+
+def test_a_jump_host_is_switched_off_for_one_node_or_balancer(tmp_path: Path) -> None:
+    text = SMALL.replace("jira2: 10.0.0.12", "jira2: {host: 10.0.0.12, ssh: {jump: []}}")
+    text = text.replace('["tcp://10.0.0.5:9999"]', "ssh://lb1/run/a.sock, ssh: {jump: []}")
+    file = write(tmp_path, text + "ssh: {jump: [ops@bastion]}\n")
+    assert call("validate", "-i", str(file)) == 0
+    cluster = load_inventory([file]).cluster
+    top = (Hop("bastion", None, "ops"),)
+    assert [node.ssh.jump for node in cluster.nodes] == [top, (), top]
+    ssh = cluster.balancers[0].endpoints[0].ssh
+    assert ssh is not None
+    assert ssh.jump == ()
 
 
 @pytest.mark.parametrize("read", [True, False])
@@ -82,6 +96,24 @@ def test_validate_finds_an_unset_variable(
     file = write(tmp_path, SMALL + "notify: env:SLACK_URL\n")
     assert call("validate", "-i", str(file)) == 2
     assert "the environment variable SLACK_URL is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run --yes"])
+@pytest.mark.parametrize(("old", "new"), [("pool: jira", "poool: jira"), ("balancer: lb", "balancer: lbx")])
+def test_a_variable_that_is_not_set_is_told_beside_other_mistakes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    old: str,
+    new: str,
+) -> None:
+    monkeypatch.delenv("NOPE", raising=False)
+    file = write(tmp_path, SMALL.replace("id: zbs1", "id: zbs1, token: env:NOPE").replace(old, new, 1))
+    assert call(*command.split(), "-i", str(file)) == 2
+    told = capsys.readouterr().err
+    assert new.partition(":")[0] in told
+    assert told.count("scim.tenants[0].token: env:NOPE: the environment variable NOPE is not set: export it") == 1
 
 
 def test_a_program_that_is_not_there_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ TRAPS = {
     "a tab": (SMALL.replace("  jira1", "\tjira1"), "4: is indented with a tab: YAML indents with spaces only"),
     "a node called no": (
         SMALL.replace("jira2:", "no:"),
-        '5: nodes: a bare no means a boolean to YAML: write "no" in quotes',
+        '5: nodes.no: a bare no means a boolean to YAML: write "no" in quotes',
     ),
     "a list": ("- a\n", "1: the file holds a list, but a map of `key: value` is wanted"),
     "a text": ("hello\n", "1: the file holds text, but a map of `key: value` is wanted"),
@@ -41,11 +41,11 @@ TRAPS = {
     ),
     "too many values": ("a:\n" + "- 1\n" * 30_000, "20000: more than 20000 values: no inventory needs that many"),
     "a cycle": ("a: &a [*a]\n", "1: anchors unfold into more than 20000 values, or into themselves: no inventory needs that"),
-    "a Python object": ("a: !!python/object:os.system {}\n", "1: a: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
+    "a Python object": (SMALL + "x-a: !!python/object:os.system {}\n", "12: x-a: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
     "a control character": ("a: \x00\n", "1: holds a control character (#x00): remove it"),
     "an unknown alias": ("a: *b\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
     "an alias that is a secret": ("a: {token: *hunter2}\n", "1: names an anchor that is not there (a text that begins with * needs quotes)"),
-    "a tag that is a secret": ("a:\n  token: !hunter2\n", "2: a.token: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
+    "a tag that is a secret": (SMALL + "x-a:\n  token: !hunter2\n", "13: x-a.token: has a tag, which is not known here: write the plain value (a text that begins with ! needs quotes)"),
     "a handle that is a secret": ("a:\n  token: !hunter2!x y\n", "2: is not YAML: found undefined tag handle '…'"),
     "null": ("null\n", "1: the file is empty: `rollsafe init` writes a first inventory"),
 }  # fmt: skip
@@ -213,6 +213,70 @@ window: {timezone: Mars}
 """
     lines = [int(problem.partition(":")[0]) for problem in problems_of(tmp_path, text)]
     assert lines == [1, 2, 3, 6, 7, 9, 11, 12, 13, 14]
+
+
+LIST = """\
+cluster: jira-prod
+product: jira
+nodes:
+  - {name: jira1, host: 10.0.0.11}
+  - {name: jira1, host: 10.0.0.12}
+  - {nam: jira3, host: 10.0.0.13, prots: {web: 1}}
+  - {host: 10.0.0.14, shs: {}}
+  - 10.0.0.15
+balancers:
+  lb: {driver: haproxy, endpoints: ["tcp://10.0.0.5:9999"]}
+services:
+  - {name: web, balancer: lbx, pool: jira, min_ready: 4}
+"""
+
+BESIDE = {
+    "a name that is a boolean": (
+        SMALL.replace("jira2:", "no:").replace("jira3: 10.0.0.13", "jira3: {host: a, prots: {}}").replace("lb,", "lbx,", 1),
+        ['5: nodes.no: a bare no means a boolean to YAML: write "no" in quotes',
+         '6: nodes.jira3.prots: is not known here; did you mean "ports"?',
+         '10: services.scim.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?'],
+    ),
+    "a name that is a boolean, and a number that can't be met": (
+        SMALL.replace("jira2:", "no:").replace("pool: jira", "pool: jira, min_ready: 3"),
+        ['5: nodes.no: a bare no means a boolean to YAML: write "no" in quotes',
+         "11: services.web.min_ready: 3 asks for 3 members while one is out, but there are 2 others"],
+    ),
+    "names of a list, none of which is as it should be": (
+        LIST,
+        ['5: nodes[1]: the name "jira1" is here twice: keep one',
+         '6: nodes[2]: has no name: nam is not known here; did you mean "name"?',
+         '6: nodes.jira3.prots: is not known here; did you mean "ports"?',
+         "7: nodes[3]: each of these has a name: `- name: …` (or write `nodes` as a map)",
+         '7: nodes[3].shs: is not known here; did you mean "ssh"?',
+         "8: nodes[4]: each of these has a name: `- name: …` (or write `nodes` as a map)",
+         '12: services.web.balancer: "lbx" is not among the balancers (lb); did you mean "lb"?'],
+    ),
+    "a key that is here twice, and one that is none": (
+        SMALL.replace("pool: jira", "pool: jira, pool: x, {a: 1}: 2, porrt: 1") + "product: jira\n",
+        ['11: services.web: the key "pool" is here twice (first on line 11): keep one',
+         "11: services.web: a map or list can't be a key (text that begins with `{` or `[` needs quotes)",
+         '11: services.web.porrt: is not known here; did you mean "port"?',
+         '12: the key "product" is here twice (first on line 2): keep one'],
+    ),
+    "a service that is here twice: what goes by its name is not judged": (
+        SMALL.replace("  web: {", "  scim: {").replace("jira2: 10.0.0.12", "jira2: {host: a b, ports: {web: 1}}"),
+        ['5: nodes.jira2.host: "a b" is no host: write a name or an IP address, without a scheme, port',
+         '11: services: the key "scim" is here twice (first on line 10): keep one'],
+    ),
+    "a tag": (
+        SMALL.replace("pool: jira", "pool: jira, port: !x 80") + "policey: {}\n",
+        ["11: services.web.port: has a tag, which is not known here: write the plain value",
+         '12: policey: is not known here; did you mean "policy"?'],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", BESIDE)
+def test_a_mistake_in_the_names_hides_no_other(tmp_path: Path, mistake: str) -> None:
+    text, sentences = BESIDE[mistake]
+    told = problems_of(tmp_path, text)
+    assert [line[: len(sentence)] for line, sentence in zip(told, sentences, strict=True)] == sentences
 
 
 def test_the_problems_of_every_file_come_at_once(tmp_path: Path) -> None:
