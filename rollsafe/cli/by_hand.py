@@ -14,6 +14,7 @@ from rollsafe.engine.by_hand import ready
 from rollsafe.engine.session import is_drained
 from rollsafe.errors import Refused
 from rollsafe.model.plan import Plan
+from rollsafe.model.wording import ended
 from rollsafe.planner.outcome import in_place_of_recover
 from rollsafe.planner.readings import Readings
 
@@ -40,4 +41,4 @@ def refuse_in_service(plan: Plan, now: Readings, *, node: str, mend: str) -> Non
     why = is_drained(plan, now, node)
     if why:
         first = in_place_of_recover(mend, f"drain {node}")
-        raise Refused(f"nothing was touched: {node} is not drained: {why}. First: {first}")
+        raise Refused(f"nothing was touched: {node} is not drained: {ended(why)} First: {first}")

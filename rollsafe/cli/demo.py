@@ -91,6 +91,9 @@ class Story:
         self.say(
             "An identity provider (SCIM) and people (web) use it all the while. It is on loopback, and goes at the end."
         )
+        self.say(
+            "These nodes start in seconds. The run can't know it, for it knows no earlier one: it expects more time."
+        )
         if self._lab.fault:
             self.say(f"\nThe fault: {self._sentence(self._lab.fault.happens)}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from rollsafe.engine.traces import Traces
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import AdminState, Member, SeatReading
+from rollsafe.model.wording import ended
 from rollsafe.planner.last_known import as_left, last_known, out_by_us
 from rollsafe.planner.left_behind import begun, left_behind, silent
 from rollsafe.planner.outcome import AS_TOLD, Ending
@@ -41,7 +42,7 @@ def _out_text(state: RunState, out: Sequence[str], left: Sequence[Left], doubts:
     told = f" ({where})" if where else ""
     stopped = [state.nodes[name] for name in out if name in state.nodes and state.nodes[name].stopped]
     down = "".join(f"{node.name} {_stopped(node)}, and was not seen back; " for node in stopped)
-    also = f" Not known: {'; '.join(doubts)}." if doubts else ""
+    also = f" Not known: {ended('; '.join(doubts))}" if doubts else ""
     return f"{', '.join(out)} is out of service{told}: {down}{_why(state)}{NO_TIME}.{also} To put it back: {mend}"
 
 

@@ -18,6 +18,7 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import Forecast, Plan
 from rollsafe.model.reading import Unread
 from rollsafe.model.verdict import Verdict
+from rollsafe.model.wording import ended
 from rollsafe.planner import gates
 from rollsafe.planner.commands import completed
 from rollsafe.planner.expand import find_members, forecast
@@ -165,7 +166,7 @@ def _ending(told: Forecast) -> tuple[ExitCode, str]:
     """What a run would be told now. What could not be read counts before what was answered with no."""
     noes = [(node, no) for node, verdict in told.verdicts for no in gates.refusals((verdict,))]
     if told.unchecked:
-        return ExitCode.UNKNOWN, f"Not everything could be read: {'; '.join(told.unchecked)}."
+        return ExitCode.UNKNOWN, f"Not everything could be read: {ended('; '.join(told.unchecked))}"
     if noes:
         return ExitCode.REFUSED, f"A run would be refused now: {gates.in_words(noes)}"
     names = ", ".join(node.name for node in told.plan.nodes)

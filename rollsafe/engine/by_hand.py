@@ -8,6 +8,7 @@ from rollsafe.errors import ClaimError
 from rollsafe.model.claim import FoundMember
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Found, Member, SeatReading
+from rollsafe.model.wording import ended
 from rollsafe.planner.fold import found_data
 from rollsafe.planner.outcome import Ending
 from rollsafe.planner.readings import Readings
@@ -59,5 +60,6 @@ def _nothing_begun(session: Session, keeper: ClaimKeeper, why: str) -> Ending:
     problems = keeper.end()
     if not problems:
         return Ending("refused", 10, f"nothing was touched: {why}")
-    text = f"nothing was touched: {why}; and the claims could not be ended: {'; '.join(problems)}. Then: {session.mend}"
+    told = ended("; ".join(problems))
+    text = f"nothing was touched: {why}; and the claims could not be ended: {told} Then: {session.mend}"
     return Ending("unknown", 40, text, unread=tuple(problems))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from rollsafe.engine.unknown import no_nodes
 from rollsafe.errors import JournalError
 from rollsafe.model.reading import AdminState, Member
+from rollsafe.model.wording import ended
 from rollsafe.planner.commands import ahead
 from rollsafe.planner.outcome import Ending
 from rollsafe.ports import World
@@ -21,7 +22,7 @@ def with_blocked(ending: Ending, world: World, blocked: Mapping[str, str], forgo
     silent = [name for name in names if name in world.claims]
     told = [no_nodes(unknown)] if unknown else []
     whys = "; ".join(dict.fromkeys(blocked[name].rstrip(".") for name in silent))
-    told += [f"The claim on {', '.join(silent)} could not be taken over, and stays: {whys}."] if silent else []
+    told += [f"The claim on {', '.join(silent)} could not be taken over, and stays: {ended(whys)}"] if silent else []
     message = ending.message if f": {mend}" in ending.message else f"{ending.message} To go on: {mend}"
     text = ahead(message, " ".join(told), mend)
     outcome, code = ("node-out", 30) if ending.left_out else ("unknown", 40)
@@ -32,7 +33,7 @@ def with_broken_journal(ending: Ending, broken: JournalError | None, mend: str) 
     """What a run did after its journal broke is in no `show` and no `report`: said, where that is not said already."""
     if broken is None or "the journal is broken" in ending.message:
         return ending
-    told = f"The journal is broken, and does not tell of all that was done: {str(broken).rstrip('.')}."
+    told = f"The journal is broken, and does not tell of all that was done: {ended(str(broken))}"
     return replace(ending, message=ahead(ending.message, told, mend))
 
 

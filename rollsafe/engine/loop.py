@@ -19,6 +19,7 @@ from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Member, RestartReading, SeatReading, Unread
 from rollsafe.model.record import Record
 from rollsafe.model.verdict import Verdict
+from rollsafe.model.wording import ended
 from rollsafe.planner.by_node import unrepeated
 from rollsafe.planner.decisions import (
     BeginNode,
@@ -329,7 +330,7 @@ class Rollout:
                     setting.keeper.release(f"ended with 40: {problems[0]}")
                 reasons = {node: view.detail for node, view in setting.keeper.views.items()}
                 why = unrepeated("; ".join(problems), ending.message, reasons)
-                text = f"{ending.message} But the claim could not be ended: {why}. Then: {setting.mend}"
+                text = f"{ending.message} But the claim could not be ended: {ended(why)} Then: {setting.mend}"
                 return replace(ending, outcome="unknown", exit_code=40, message=text)
             setting.log.write("claim.ended", "the claim was removed from every node")
             return ending

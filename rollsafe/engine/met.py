@@ -13,6 +13,7 @@ from rollsafe.engine.pools import READ_TRIES, READ_WITHIN_S, read_pools
 from rollsafe.errors import Refused
 from rollsafe.model.claim import ClaimRecord, FoundMember
 from rollsafe.model.reading import SeatReading, Unread
+from rollsafe.model.wording import ended
 from rollsafe.planner import by_node
 from rollsafe.planner.expand import find_members
 from rollsafe.planner.left_behind import begun, in_service, left_behind
@@ -46,7 +47,9 @@ def refuse_if_alive(session: "Session", copies: takeover.Copies, run_id: str, co
     if takeover.lives(session.world, session.clock, run_id, asked(session, command)):
         now = takeover.read_copies(session.world, tries=1)  # it may have been taken over while it was watched
         told = takeover.describe((now if now.of(run_id) else copies).highest(run_id), alive=True)
-        raise Refused(f"{told}. To take it over all the same: {in_place_of_recover(session.mend, command)} --take-over")
+        raise Refused(
+            f"{ended(told)} To take it over all the same: {in_place_of_recover(session.mend, command)} --take-over"
+        )
 
 
 def met(session: "Session", blocked: Blocked, now: Readings, *, alive: bool | None = None) -> Ending:
@@ -59,7 +62,7 @@ def met(session: "Session", blocked: Blocked, now: Readings, *, alive: bool | No
     if alive:
         text = takeover.describe(newest(session)[0], alive=True)  # it may have been taken over while it was watched
         wait = f"Wait for it (--wait-for-lock 30m), or look: {in_place_of_recover(session.mend, 'status')}"
-        return Ending("refused", 10, f"nothing was touched: {text}. {wait}")
+        return Ending("refused", 10, f"nothing was touched: {ended(text)} {wait}")
     copies = takeover.read_copies(session.world)
     if not copies.of(record.token.run) and not copies.unread:
         who = f"{record.who.who} from {record.who.host} (run {record.token.run})"
@@ -109,9 +112,9 @@ def dead(
     told = f"; it may have left out what can't be read: {'; '.join(unread)}" if unread else ""
     if left:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left))
-        message = f"{names} is out of service by a dead run: {why}{told}. To put it back: {session.mend}"
+        message = f"{names} is out of service by a dead run: {ended(why + told)} To put it back: {session.mend}"
         return Ending("node-out", 30, message, left_out=tuple(left), unread=tuple(unread))
-    message = f"nothing was touched: {why}{told}. To clear it: {session.mend}"
+    message = f"nothing was touched: {ended(why + told)} To clear it: {session.mend}"
     return Ending("unknown", 40, message, unread=tuple(unread)) if unread else Ending("refused", 10, message)
 
 
@@ -122,7 +125,7 @@ def stopped(session: "Session", what: str = "put back") -> Ending:
     why = f"asked to stop before anything was {what}; {takeover.describe(record, alive=alive)}"
     if alive:
         look = in_place_of_recover(session.mend, "status")
-        return Ending("stopped", 20, f"nothing was touched: {why}. To look: {look}")
+        return Ending("stopped", 20, f"nothing was touched: {ended(why)} To look: {look}")
     now, silent = _read_now(session, session.traces.before, tries=1, within_s=LAST_LOOK_WITHIN_S)
     return out_of_a_dead_run(record, now, why, session.mend, [*_unread(record, now, silent), *doubts])
 
@@ -155,13 +158,15 @@ def out_of_a_dead_run(record: ClaimRecord, now: Readings, why: str, mend: str, u
     if left:
         where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left)
         names = f"{', '.join(out)} is out of service by run {record.token.run}"
-        text = f"{names} ({where}): {why}{told}. To put it back: {mend}"
+        text = f"{names} ({where}): {ended(why + told)} To put it back: {mend}"
         return Ending("node-out", 30, text, left_out=left, unread=tuple(doubt))
     if doubt:
         text = f"{why}{told}, so that a node may be out of service. To look and mend: {mend}"
         return Ending("unknown", 40, text, unread=tuple(doubt))
     return Ending(
-        "stopped", 20, f"nothing was touched, and nothing is left out: {why}. Its claim stays. To clear it: {mend}"
+        "stopped",
+        20,
+        f"nothing was touched, and nothing is left out: {ended(why)} Its claim stays. To clear it: {mend}",
     )
 
 
@@ -204,7 +209,7 @@ def nothing_to_recover(session: "Session", copies: takeover.Copies, run_id: str 
 def not_asked(unread: Mapping[str, str], again: str) -> Ending:
     """No claim was met, and not every node could be asked. `again` is the command to type once they can."""
     text = f"there is no claim where it could be looked for; what could not be asked: {by_node.told(unread)}"
-    return Ending("unknown", 40, f"{text}. Again: {again}", unread=tuple(unread))
+    return Ending("unknown", 40, f"{ended(text)} Again: {again}", unread=tuple(unread))
 
 
 def out_by_others(session: "Session") -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from enum import Enum
 from rollsafe.model.plan import Plan, PlannedService
 from rollsafe.model.reading import Check, IdentityReading, Member, SeatReading, Unread
 from rollsafe.model.verdict import Verdict
+from rollsafe.model.wording import in_a_row
 from rollsafe.planner import window
 from rollsafe.planner.by_node import bare
 from rollsafe.planner.readings import ClaimView, Level, Ours, Readings
@@ -189,7 +190,7 @@ def in_words(noes: Sequence[tuple[str, Verdict]]) -> str:
     more = {key: list(named)[1:] for key, named in nodes.items()}
     reasons = [f"{text} (as for {', '.join(more[key])})" if more[key] else text for key, text in first.items()]
     remedy = next((no.remedy for _, no in noes if no.remedy), "")
-    return "; ".join(reasons) + (f". To change it: {remedy}" if remedy else "")
+    return in_a_row("; ".join(reasons), f"to change it: {remedy}" if remedy else "")
 
 
 def out_everywhere(plan: Plan, state: RunState, now: Readings, node: str) -> Verdict:

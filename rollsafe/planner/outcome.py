@@ -6,6 +6,7 @@ from typing import Any
 
 from rollsafe.model.plan import Plan
 from rollsafe.model.reading import AdminState, Check, Found, Member, SeatReading, Unread
+from rollsafe.model.wording import capital, ended
 from rollsafe.planner import given_back, put_back
 from rollsafe.planner.commands import completed
 from rollsafe.planner.last_known import as_left, last_known, out_by_us
@@ -236,16 +237,19 @@ def _verdict(
     plan: Plan, state: RunState, left_out: list[dict[str, str]], unread: list[str], mend: str, *, whole: bool
 ) -> tuple[tuple[str, int], str]:
     """`whole`: is also what a person had taken out before the run as it was found?"""
-    why = f": {state.halt.reason.rstrip('.')}." if state.halt is not None else "."
-    remedy = f" {_capital(completed(state.halt.remedy, mend))}." if state.halt is not None and state.halt.remedy else ""
+    why = f": {ended(state.halt.reason)}" if state.halt is not None else "."
+    remedy = completed(state.halt.remedy, mend) if state.halt is not None else ""
+    remedy = f" {capital(ended(remedy))}" if remedy else ""
     unread = [one for one in unread if state.halt is None or one != state.halt.reason]  # `why` says it
     if left_out:
         names = ", ".join(dict.fromkeys(entry["node"] for entry in left_out))
         where = "; ".join(f"{e['service']} on {e['endpoint']}: {e['state']}" for e in left_out)
-        also = f" What could not be read: {'; '.join(unread)}." if unread else ""
+        also = f" What could not be read: {ended('; '.join(unread))}" if unread else ""
         return NODE_OUT, f"{names} is out of service ({where}){why}{also}{remedy} To put it back: {mend}"
     if unread:
-        return UNKNOWN, f"not everything could be read: {'; '.join(unread)}{why}{remedy} To look again: {mend}"
+        text = f"not everything could be read: {'; '.join(unread)}"
+        text = ended(text) if state.halt is None else f"{text.rstrip('.')}{why}"
+        return UNKNOWN, f"{text}{remedy} To look again: {mend}"
     if state.halt is not None and state.halt.lost:
         return UNKNOWN, f"whether everything is as it was found is not known{why}{remedy} To look: {mend}"
     if state.mode == "recover":
@@ -300,10 +304,6 @@ def _by_others(state: RunState, others: list[dict[str, str]]) -> str:
             state_now = entry["state"] if entry["state"] == NO_MEMBER else f"in {entry['state']}"
             changed.append(f"{entry['service']} of {entry['node']} on {entry['endpoint']} is {state_now}")
     return f" But, by other hands: {'; '.join(changed)}." if changed else ""
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 def in_place_of_recover(recover: str, words: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from rollsafe.model.wording import capital, in_a_row
 from rollsafe.reporting.words import clock_face, took
 
 MOST_SPELLS = 1000
@@ -139,10 +140,7 @@ class Gate:
     @property
     def words(self) -> str:
         """Its reason, and of a no the remedy: each a sentence."""
-        if self.allowed or not self.remedy:
-            return self.reason
-        end = "" if self.reason.endswith(("?", "!", ".")) else "."
-        return f"{self.reason}{end} {self.remedy[:1].upper()}{self.remedy[1:]}"
+        return in_a_row(self.reason, "" if self.allowed else self.remedy)
 
 
 @dataclass(slots=True)
@@ -273,7 +271,7 @@ class Account:
         """The verdict, and what the run itself said at its end; of a run that is done, its own sentence is enough."""
         message = self.message
         if self._is_word(message.split(" ", 1)[0].rstrip(",:;")):
-            message = message[:1].upper() + message[1:]
+            message = capital(message)
         if self.outcome == "done":
             return [message or self.verdict]
         if self.refusals:

@@ -61,6 +61,8 @@ class Metrics:
         try:
             replace_file(self._file, self.text())
             self.problem = ""
+            if not self._file.name.endswith(".prom"):
+                self.problem = f"metrics {self._file}: its name does not end in .prom, and node exporter reads no other"
         except OSError as error:
             self.problem = f"metrics {self._file}: {error.strerror or error}"
 

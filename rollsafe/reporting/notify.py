@@ -13,6 +13,7 @@ from typing import Any
 
 from rollsafe.errors import InvalidInput
 from rollsafe.model.record import Record
+from rollsafe.model.wording import in_a_row
 from rollsafe.reporting.closing import closing_lines
 from rollsafe.reporting.sentences import sentence
 from rollsafe.reporting.words import text
@@ -88,7 +89,7 @@ class Notifier:
         if held and self._news(record):
             word = "stops" if record.type == "run.stopping" else "holds"
             remedy = text(record.data, "remedy") if record.type != "gate.checked" else ""  # a gate's sentence has it
-            return f"rollsafe {self._cluster}: {word}", ". ".join(filter(None, (sentence(record), remedy))), "warning"
+            return f"rollsafe {self._cluster}: {word}", in_a_row(sentence(record), remedy), "warning"
         return None
 
     def _news(self, record: Record) -> bool:

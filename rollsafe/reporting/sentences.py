@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from rollsafe.model.record import Record
+from rollsafe.model.wording import in_a_row
 from rollsafe.reporting.words import clean, names, number, place, reading, seat, state, text, took, whole
 
 GOOD_OUTCOMES = frozenset(
@@ -89,8 +90,7 @@ def _gate(record: Record) -> str:
     gate, reason, remedy = text(data, "gate") or "?", text(data, "reason"), text(data, "remedy")
     answer = "yes" if data.get("allowed") else "no"
     words = f"gate {gate}: {answer}" + (f", {reason}" if reason else "")
-    words += f". {remedy[:1].upper()}{remedy[1:]}" if remedy and answer == "no" else ""
-    return _at(record, words)
+    return _at(record, in_a_row(words, remedy if answer == "no" else ""))
 
 
 def _node_started(record: Record) -> str:

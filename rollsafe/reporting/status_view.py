@@ -16,6 +16,7 @@ from typing import Any
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.cluster import Cluster, Node
 from rollsafe.model.reading import AdminState, Check, HealthReading, Member, SeatReading, Unread
+from rollsafe.model.wording import in_a_row
 from rollsafe.reporting.plan_view import Paint
 from rollsafe.reporting.words import clean
 
@@ -102,7 +103,7 @@ class StatusShown:
         if not told:
             services = " and ".join(service.name for service in self.cluster.services)
             return f"all {nodes} nodes of {self.cluster.name} are in service with {services}"
-        return ". ".join(told)
+        return in_a_row(*told)
 
     def _back(self) -> list[str]:
         """The commands for what people took out; with a claim there it is not known whose it is, and none is obeyed."""

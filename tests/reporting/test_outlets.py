@@ -56,6 +56,15 @@ def test_a_metrics_file_that_can_t_be_written_is_told_and_raises_nothing(tmp_pat
     assert "No such file" in metrics.problem
 
 
+def test_a_metrics_file_that_node_exporter_does_not_read_is_told_and_written(tmp_path):
+    metrics = heard(Metrics(tmp_path / "x.txt"), stories.good_run(1))
+    metrics.close()
+    assert (
+        metrics.problem == f"metrics {tmp_path}/x.txt: its name does not end in .prom, and node exporter reads no other"
+    )
+    assert (tmp_path / "x.txt").exists()
+
+
 def test_the_port_serves_metrics_on_this_machine_only():
     port = MetricsPort(heard(Metrics(), stories.good_run(1)), 0)
     try:
@@ -97,7 +106,7 @@ def test_a_hold_is_sent_with_its_reason_and_remedy_and_again_only_after_a_while(
         "rollsafe jira-prod: stops",
     ]
     assert sent[1][1] == "jira1: gate budget: no, scim fails for 3.0 s. It opens when scim answers"
-    assert sent[3][1].endswith("the budget is spent. see why scim failed")
+    assert sent[3][1].endswith("the budget is spent. See why scim failed")
 
 
 def test_a_way_that_hangs_delays_neither_the_run_nor_the_other_ways(monkeypatch):

@@ -23,6 +23,7 @@ from rollsafe.errors import BalancerError, Effect, InvalidInput, NoSuchPool
 from rollsafe.model.reading import AdminState, Found, PoolReading
 from rollsafe.model.secret import hide
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
+from rollsafe.model.wording import ended
 from rollsafe.ports import Balancer
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class ApacheBalancer:
             fix = "Is httpd running, and is this its address?"
             if "CERTIFICATE_VERIFY_FAILED" in text:
                 fix = "Set `ca_file` to the authority that signed its certificate."
-            return BalancerError(f"{self._url} can't be reached: {text}. {fix}", effect=Effect.NONE)
+            return BalancerError(f"{self._url} can't be reached: {ended(text)} {fix}", effect=Effect.NONE)
         if isinstance(error, httpx.TimeoutException):
             return BalancerError(f"{self._url} gave no whole answer within {self._timeout_s:g} s: does httpd hang?")
         return BalancerError(f"{self._url} broke off in the middle of an answer: {text}")

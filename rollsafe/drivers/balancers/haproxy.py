@@ -10,6 +10,7 @@ from rollsafe.drivers.balancers.haproxy_wire import Wire
 from rollsafe.errors import BalancerError, Effect, InvalidInput, MayOnlyLook, NoSuchPool
 from rollsafe.model.reading import Found, PoolReading
 from rollsafe.model.settings import BalancerSettings, EndpointSettings
+from rollsafe.model.wording import ended
 from rollsafe.ports import Balancer
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class HaproxyBalancer:
         text = " ".join(answer.split())[:300]
         if "Permission denied" in answer:
             return (
-                f"{self._url}: HAProxy refused to touch {what}: {text}. This socket may only look: "
+                f"{self._url}: HAProxy refused to touch {what}: {ended(text)} This socket may only look: "
                 "give its `stats socket` line `level admin`."
             )
         return f"{self._url}: HAProxy refused to touch {what}: {text}"

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from rollsafe.drivers.balancers.deadline import Deadline, SocketLike, dial_tcp, dial_unix
 from rollsafe.errors import BalancerError, Effect, InvalidInput, ShellError
 from rollsafe.model.settings import EndpointSettings, SshSettings
+from rollsafe.model.wording import ended
 
 if TYPE_CHECKING:
     from rollsafe.drivers.balancers import Completed, Ssh, SshFor
@@ -165,7 +166,9 @@ class Wire:
             fix = "There is no such socket: compare with `stats socket` in the configuration."
         else:
             fix = "Is HAProxy running, with a `stats socket` on this address?"
-        raise BalancerError(f"{self._where()} can't be reached: {error}. {fix}", effect=Effect.NONE) from error
+        raise BalancerError(
+            f"{self._where()} can't be reached: {ended(str(error))} {fix}", effect=Effect.NONE
+        ) from error
 
 
 def _receive(sock: SocketLike, deadline: Deadline) -> bytes:

@@ -15,6 +15,7 @@ from rollsafe.drivers.ssh.known_hosts import KnownHosts
 from rollsafe.drivers.ssh.transport import ChannelRefused, ChannelTimeout, SshTransport
 from rollsafe.errors import Effect, ShellError
 from rollsafe.model.settings import SshSettings
+from rollsafe.model.wording import ended
 
 _log = logging.getLogger(__name__)
 KEEPALIVE_S = 10  # idle connections die in firewalls, mostly after a minute
@@ -73,8 +74,8 @@ def _reach(line: Line, before: Target | None, target: Target, deadline: Deadline
         return line.last.open_tcp(target.address, target.port, deadline=deadline)
     except ChannelRefused as error:
         raise refused(
-            f"the jump host {before.label} can't reach {target.address}:{target.port}: {error}. Is the address right "
-            f"as seen from there, and does its sshd allow AllowTcpForwarding?"
+            f"the jump host {before.label} can't reach {target.address}:{target.port}: {ended(str(error))} "
+            f"Is the address right as seen from there, and does its sshd allow AllowTcpForwarding?"
         ) from error
     except ChannelTimeout as error:
         raise refused(
