@@ -8,6 +8,7 @@ import pytest
 
 from rollsafe.clock import SystemClock
 from rollsafe.drivers.side_by_side import ThreadHeart
+from rollsafe.engine import takeover
 from rollsafe.engine.claim import Blocked, ClaimKeeper, first_record
 from rollsafe.engine.runclock import RunClock
 from rollsafe.errors import ClaimError, Effect
@@ -108,6 +109,39 @@ def test_a_claim_whose_removal_was_not_answered_is_gone(lost: int) -> None:
     assert keeper.make() is None
     assert keeper.end() == []
     assert file.record is None
+
+
+def claimed() -> tuple[SimWorld, ClaimKeeper]:
+    """Three nodes that carry our claim."""
+    sim = SimWorld(small_cluster())
+    world = sim.world(sim.operator("first"))
+    keeper = ClaimKeeper(world, RunClock(world.clock), first_record("small", "run-1", "holder", WHO))
+    assert keeper.make() is None
+    return sim, keeper
+
+
+def test_a_copy_that_was_fenced_and_then_missed_a_change_is_not_the_one_that_counts() -> None:
+    sim, keeper = claimed()
+    assert keeper.fence("n1") == ""
+    sim.nodes["n1"].ssh = "refused"
+    with pytest.raises(ClaimError, match="n1: "):
+        keeper.change(doing="n2 is in hand")
+    sim.nodes["n1"].ssh = "ok"
+    copies = takeover.read_copies(sim.world(sim.operator("second")))
+    assert copies.records["n1"].doing == ""
+    assert copies.highest("run-1").doing == "n2 is in hand"
+
+
+@pytest.mark.parametrize("end", [lambda keeper: keeper.release("left"), ClaimKeeper.end], ids=["release", "end"])
+def test_who_has_ended_raises_its_beat_no_more_where_its_claim_stays(end: Callable[[ClaimKeeper], object]) -> None:
+    sim, keeper = claimed()
+    keeper.beat()
+    sim.nodes["n1"].ssh = "refused"
+    end(keeper)
+    left = [node.claim for node in sim.nodes.values()]
+    assert None not in left
+    keeper.beat()
+    assert [node.claim for node in sim.nodes.values()] == left
 
 
 def beaten(beat: Callable[[int], None], *, beats: int, every_s: float = 0.2) -> float:

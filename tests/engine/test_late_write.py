@@ -6,6 +6,7 @@ import pytest
 
 from rollsafe.cli.in_rehearsal import EACH_NODE, Engine
 from rollsafe.model.reading import AdminState
+from rollsafe.model.record import Record
 from rollsafe.planner.readings import ClaimView, Ours
 from rollsafe.rehearsal.judgement import Ended
 from rollsafe.rehearsal.miniature import shorten
@@ -103,6 +104,25 @@ def test_what_another_run_has_in_hand_is_not_called_its_own_by_a_run_that_wakes(
     assert {entry["node"] for entry in ended.others} == {"n1"}
     assert ended.message.endswith("To look: rollsafe status")
     assert [it.exit_code for it in told] == [0], "it was disturbed by nobody"
+
+
+def test_claims_that_were_removed_a_moment_ago_answer_for_nothing_that_is_out() -> None:
+    """A takeover takes 10 s: nobody can have put the node back so soon, and drained it again."""
+    engine, sim = engine_and_world()
+    operator = sim.operator("first")
+
+    def remove(record: Record) -> None:
+        if record.type == "write.done":
+            for name in sim.nodes:
+                sim.lose_claim(name)
+
+    operator.listeners.append(remove)
+    ended = engine("run", operator, sim.world(operator), "r")
+    out = {(s.node.name, e.balancer) for e in sim.endpoints.values() for s in e.seats() if s.admin.out}
+    sim.close()
+    assert out
+    assert (ended.exit_code, {(e["node"], e["balancer"]) for e in ended.left_out}) == (30, out), ended.message
+    assert {e["mend"] for e in ended.left_out} == {"rollsafe ready n1"}
 
 
 def test_a_run_that_stood_still_while_it_made_its_claims_touches_nothing_and_leaves_none() -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from rollsafe.engine.claim import first_record
+from rollsafe.engine.takeover import OUTWAIT_S
 from rollsafe.model.claim import ClaimRecord, Token, Who
+from rollsafe.rehearsal.operator import Call
 from rollsafe.rehearsal.world import SimWorld
 from tests.engine.test_blocked_recover import Fault, Way, killed_in_the_restart, recovered
 
@@ -76,6 +78,23 @@ def test_a_node_that_is_reached_again_within_the_ten_seconds_is_raised_too() -> 
     assert ended.exit_code == 0
     assert sim.as_found()
     assert not claims(sim)
+
+
+def test_the_ten_seconds_begin_anew_with_a_node_that_is_reached_only_later() -> None:
+    """Till then the dead run's last look at the claims may have found this one to be its own."""
+    sim, engine = killed_in_the_restart()
+    operator = sim.operator(faults=[Fault(Way.REFUSED, site="claim.swap n1")])
+    writes: list[float] = []
+
+    def note(call: Call) -> None:
+        if call.site.startswith("balancer.write"):
+            writes.append(call.at_s)
+
+    operator.hooks.append(note)
+    assert engine("recover", operator, sim.world(operator), "r").exit_code == 0
+    raised_s = {name: node.claimed_at for name, node in sim.nodes.items()}
+    assert raised_s["n1"] >= raised_s["n2"] + OUTWAIT_S, "it was raised in the second round"
+    assert min(writes) >= raised_s["n1"] + OUTWAIT_S
 
 
 def test_a_connection_cut_after_the_ten_seconds_blocks_its_node_only() -> None:

@@ -2,6 +2,9 @@
 
 from tests.guards.guard import ENGINE, D, E, Guard
 
+TWO = "tests/engine/test_two_recovers.py::test_a_recover_that_has_only_raised_the_claim_is_not_taken_over_by_another"
+NAMED = "tests/commands/test_resume.py::test_of_two_runs_that_left_claims_only_the_named_one_is_touched"
+
 CLAIM_AND_JOURNAL = (
     Guard(
         "the claim's four words, compared under the lock",
@@ -94,6 +97,15 @@ CLAIM_AND_JOURNAL = (
         f"{ENGINE}test_a_write_that_would_be_sent_more_than_ten_seconds_after_the_claims_were_read_is_not_sent",
     ),
     Guard(
+        "the 10 s begin when the claims were asked for",
+        "the same, where a node took 4 s to answer",
+        "I6",
+        E + "claim.py",
+        'if len(ours) == len(views):\n            return Confirmed(True, "", self.read_at_s + CLAIM_FRESH_S)\n',
+        'if len(ours) == len(views):\n            return Confirmed(True, "", self._clock.at_s() + CLAIM_FRESH_S)\n',
+        f"{ENGINE}test_the_ten_seconds_begin_when_the_claims_were_asked_for_and_not_when_they_answered",
+    ),
+    Guard(
         "a takeover outwaits 10 s",
         "the same, from the other side",
         "I6",
@@ -103,6 +115,16 @@ CLAIM_AND_JOURNAL = (
         f"{ENGINE}test_a_takeover_outwaits_the_last_writes_of_its_predecessor",
     ),
     Guard(
+        "a copy that is raised later is outwaited, too",
+        "a write that was permitted by that copy, after a takeover",
+        "I6",
+        E + "takeover.py",
+        "            break\n        _outwait(clock, asked)\n",
+        "            break\n        if len(raised) == sum(isinstance(it, ClaimRecord) for it in fresh.values()):\n"
+        "            _outwait(clock, asked)\n",
+        "tests/engine/test_two_claims.py::test_the_ten_seconds_begin_anew_with_a_node_that_is_reached_only_later",
+    ),
+    Guard(
         "the beat is watched for 15 s",
         "taking over from a run that lives",
         "I6",
@@ -110,6 +132,33 @@ CLAIM_AND_JOURNAL = (
         "BEAT_WATCH_S = 15.0",
         "BEAT_WATCH_S = 1.0",
         f"{ENGINE}test_a_beat_that_comes_within_fifteen_seconds_is_a_life",
+    ),
+    Guard(
+        "a raised claim is a life",
+        "a takeover that is taken over in its 10 s, before its first beat",
+        "I2, I6",
+        E + "takeover.py",
+        " or now.beat > before.beat or now.token != before.token\n",
+        " or now.beat > before.beat\n",
+        f"{TWO}[it was killed, so that its beat is watched first]",
+    ),
+    Guard(
+        "a raised claim has not ended",
+        "the same, where the dead run had said that it does nothing more",
+        "I2, I6",
+        E + "takeover.py",
+        "        wanted = replace(copy, token=token, who=new.who, released=False)\n",
+        "        wanted = replace(copy, token=token, who=new.who)\n",
+        f"{TWO}[it said that it has ended, so that it is taken over at once]",
+    ),
+    Guard(
+        "a claim that can't be read has not ended",
+        "taking over from a run that lives, and could not be asked for a moment",
+        "I6",
+        E + "takeover.py",
+        "        if not now.of(run) and not now.unread:\n",
+        "        if not now.of(run):\n",
+        "tests/engine/test_two_recovers.py::test_a_run_whose_claim_can_be_read_nowhere_for_a_moment_has_not_ended",
     ),
     Guard(
         "one takeover at a time",
@@ -128,6 +177,24 @@ CLAIM_AND_JOURNAL = (
         "    if why:\n        return met.dead(session, copies.highest(run_id), why)\n",
         "",
         f"{ENGINE}test_resume_refuses_a_journal_that_a_recover_has_overtaken",
+    ),
+    Guard(
+        "resume goes on with no other run than the named one",
+        "a pipeline that goes on with another's run",
+        "I2",
+        "rollsafe/cli/resuming.py",
+        "    claimed = [r for r in copies.runs() if run_id in (None, r)]\n",
+        "    claimed = list(copies.runs())\n",
+        f"{NAMED}[resume]",
+    ),
+    Guard(
+        "recover takes no other run's claim than the named one",
+        "a cancelled pipeline that puts back what another run has out",
+        "I2, I6",
+        E + "session.py",
+        "    runs = [r for r in copies.runs() if run_id in (None, r)]\n    if not runs:\n",
+        "    runs = list(copies.runs())\n    if not runs:\n",
+        f"{NAMED}[recover]",
     ),
     Guard(
         "only what is gone is let go of",

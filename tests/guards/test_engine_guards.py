@@ -128,6 +128,21 @@ def test_a_write_that_would_be_sent_more_than_ten_seconds_after_the_claims_were_
     assert {r.data["effect"] for r in scene.told("write.failed")} == {"none"}
 
 
+def test_the_ten_seconds_begin_when_the_claims_were_asked_for_and_not_when_they_answered(scene: Scene) -> None:
+    """A takeover that comes right after the question outwaits 10 s from then: 3.5 s and 7 s are too much together."""
+
+    def slow(questions: Mapping[Any, Callable[[], Any]], within_s: float) -> dict[Any, Any]:
+        if any(key[0] == "write" for key in questions):
+            scene.world.clock.sleep(7.0)
+        return scene.world.gather(questions, within_s)
+
+    scene.world.clock.sleep(2.0)  # what was read before serves no more
+    scene.operator.hooks.append(lambda call: scene.operator.pass_time(3.5) if call.site == "claim.read n2" else None)
+    scene.actor(replace(scene.world, gather=slow)).write(scene.drain())
+    assert scene.admin() == {"ready"}
+    assert {r.data["effect"] for r in scene.told("write.failed")} == {"none"}
+
+
 def test_a_write_is_done_only_when_the_new_state_is_seen(scene: Scene) -> None:
     class Deaf:
         """A balancer that answers OK and does nothing."""
