@@ -106,6 +106,24 @@ def test_each_io_fails_once(tmp_path: Path, kind: str, after: bool) -> None:
     assert 30 < k < 199, "the loop went on until a run met no more faults"
 
 
+APPEND = ("BEGIN", "SELECT", "INSERT", "UPDATE", "COMMIT")  # the statements of one record
+
+
+@pytest.mark.parametrize("nth", range(1, len(APPEND) + 1), ids=APPEND)
+def test_another_record_than_the_one_in_doubt_is_written_too(tmp_path: Path, nth: int) -> None:
+    """Who gives the failed record up may go on with the next."""
+    faults = Faults("I/O error", 0, for_ever=False, after=True)
+    with Store.at(f"sqlite:///{tmp_path}/r.db", faults.connect) as store:
+        journal = store.start_run("r1", "jira-prod", plan(), WHO, STARTED)
+        faults.at = faults.count + nth
+        with pytest.raises(JournalError):
+            journal.append(record(1))
+        journal.append(record(2))
+        took_place = [record(1)] if APPEND[nth - 1] == "COMMIT" else []
+        assert list(store.records("r1")) == [*took_place, record(2)]
+        assert store.verify("r1").ok
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after the effect"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_io_fails_for_ever_after(tmp_path: Path, kind: str, after: bool) -> None:
@@ -269,6 +287,22 @@ def test_a_file_cut_short_is_refused(whole: Path, tmp_path: Path) -> None:
         file.write_bytes(raw[:size])
         assert outcome(file) == "refused", f"cut to {size}"
         assert listed(file) == ["r2", "r1"], "no run is lost in silence"
+
+
+def test_a_table_that_lost_its_last_row_is_no_shorter_list_of_runs(whole: Path, tmp_path: Path) -> None:
+    """No chain misses a run that is gone with all of it; the file's own structure does."""
+    file = tmp_path / "r.db"
+    shutil.copy(whole, file)
+    other = sqlite3.connect(file)
+    ((page,),) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs'")
+    ((size,),) = other.execute("PRAGMA page_size")
+    other.close()
+    raw, at = bytearray(file.read_bytes()), (page - 1) * size
+    assert (raw[at], raw[at + 4]) == (13, 2), "a leaf of a table, with two cells"
+    raw[at + 4] = 1
+    file.write_bytes(raw)
+    with open_store(f"sqlite:///{file}") as store, pytest.raises(JournalError, match="checking it failed: it is dama"):
+        store.runs()
 
 
 def test_flipped_bytes_never_give_a_wrong_record(whole: Path, tmp_path: Path) -> None:

@@ -370,10 +370,13 @@ def test_the_export_can_be_verified_without_us(store: Store) -> None:
     assert "line 1" in verify_lines(["x"])
 
 
-def test_a_database_of_another_program_is_left_alone(store: Store) -> None:
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_database_of_another_program_is_left_alone(store: Store, version: int) -> None:
+    """Also where its own version happens to be the number of ours."""
     store.file.parent.mkdir(mode=0o700)
     other = sqlite3.connect(store.file)
     other.execute("CREATE TABLE birds (name TEXT)")
+    other.execute(f"PRAGMA user_version = {version}")
     other.commit()
     with pytest.raises(JournalError, match="another program"):
         write(store)
