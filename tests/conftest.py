@@ -24,7 +24,10 @@ def missing_programs() -> list[str]:
 
 
 class ToldAtOnce:
-    """A failure is shown when it happens: a log that is cut off, or a run that breaks down, shows it all the same."""
+    """A failure is shown when it happens: a log that is cut off, or a run that breaks down, shows it all the same.
+
+    So are the numbers that a test recorded as `told`: what a worker prints reaches nobody.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -33,6 +36,9 @@ class ToldAtOnce:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        told = [text for name, text in report.user_properties if name == "told"] if report.when == "call" else []
+        if told and terminal is not None:
+            terminal.write_line("\n" + "\n".join(told))
         if report.failed and terminal is not None:
             self._failed.append(f"{report.nodeid} ({report.when})")
             terminal.ensure_newline()

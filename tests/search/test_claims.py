@@ -23,7 +23,7 @@ def told(name: str, seen: Seen, record_property: Record) -> Seen:
     """The numbers, for the report and for whoever reads the output."""
     record_property("states", seen.states)
     record_property("bound", seen.bound)
-    print(f"\n{name}: {seen}")
+    record_property("told", f"{name}: {seen}")
     return seen
 
 
@@ -94,10 +94,9 @@ WHOLE_LATER = {
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", WHOLE_LATER)
-def test_every_state_that_takes_longer(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_state_that_takes_longer(name: str, record_property: Record) -> None:
     nodes, programs, limits, at_least = WHOLE_LATER[name]
-    with capsys.disabled():
-        seen = told(name, search(nodes, programs, limits._replace(most=60_000_000, cpu_s=7_200.0)), record_property)
+    seen = told(name, search(nodes, programs, limits._replace(most=60_000_000, cpu_s=7_200.0)), record_property)
     assert seen.broken == []
     assert seen.bound == EVERYTHING
     assert seen.states > at_least
@@ -117,8 +116,7 @@ SOAK = {
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", SOAK)
-def test_every_state_of_larger_worlds(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_state_of_larger_worlds(name: str, record_property: Record) -> None:
     nodes, programs, limits = SOAK[name]
-    with capsys.disabled():
-        seen = told(name, search(nodes, programs, limits._replace(most=20_000_000, cpu_s=1_200.0)), record_property)
+    seen = told(name, search(nodes, programs, limits._replace(most=20_000_000, cpu_s=1_200.0)), record_property)
     assert seen.broken == []

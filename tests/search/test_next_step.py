@@ -30,7 +30,7 @@ def told(name: str, found: Found, record_property: Record) -> Found:
     """The numbers, for the report and for whoever reads the output."""
     record_property("states", found.states)
     record_property("bound", found.bound)
-    print(f"\n{name}: {found}")
+    record_property("told", f"{name}: {found}")
     return found
 
 
@@ -78,18 +78,16 @@ SOAK = {
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", WHOLE_LATER)
-def test_every_state_that_takes_longer(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_state_that_takes_longer(name: str, record_property: Record) -> None:
     shape, faults, crashes, at_least = WHOLE_LATER[name]
-    with capsys.disabled():
-        found = told(name, search(shape, Limits(faults, crashes, 2_000_000, 3_000.0)), record_property)
+    found = told(name, search(shape, Limits(faults, crashes, 2_000_000, 3_000.0)), record_property)
     assert found.bound == EVERYTHING
     assert found.states > at_least
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", SOAK)
-def test_every_state_of_larger_worlds(name: str, record_property: Record, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_state_of_larger_worlds(name: str, record_property: Record) -> None:
     shape, faults, crashes = SOAK[name]
-    with capsys.disabled():
-        found = told(name, search(shape, Limits(faults, crashes, 2_000_000, 1_200.0)), record_property)
+    found = told(name, search(shape, Limits(faults, crashes, 2_000_000, 1_200.0)), record_property)
     assert sum(found.endings.values()) > 0
