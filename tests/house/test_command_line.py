@@ -31,6 +31,7 @@ from rollsafe.engine.orders import Orders
 from rollsafe.errors import BalancerError, InvalidInput, InvariantBroken, JournalError, Refused, RollsafeError
 from rollsafe.model.record import Record
 from rollsafe.planner.readings import Order
+from tests.testbed.process import hearing_a_hangup
 
 HEAVY = {"httpx", "paramiko", "pydantic", "rich", "jinja2", "sqlite3", "yaml", "tenacity", "logging", "asyncio"}
 PRESENT = [name for name in COMMANDS if find_spec(f"rollsafe.cli.{name}")]
@@ -203,7 +204,9 @@ def test_a_signal_before_anything_began_is_told_as_every_ending_is(
     asked, events = tmp_path / "asked", tmp_path / "events.jsonl"
     (tmp_path / "inventory.yml").write_text(SLOW_SECRET.format(asked=asked))
     words = [command, "--yes", "-o", "json", "--events", str(events), "--markdown", "r.md"]
-    run = subprocess.Popen([sys.executable, "-m", "rollsafe", *words], cwd=tmp_path, text=True, stdout=subprocess.PIPE)
+    program = [sys.executable, "-m", "rollsafe", *words]
+    with hearing_a_hangup():
+        run = subprocess.Popen(program, cwd=tmp_path, text=True, stdout=subprocess.PIPE)
     for _ in range(300):  # its secret is asked for after the inventory was read, and long before a run could begin
         if asked.exists():
             break

@@ -4,8 +4,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,6 +17,20 @@ def program(name: str) -> str:
     if found is None:
         raise FileNotFoundError(f"{name} is not installed")
     return found
+
+
+@contextmanager
+def hearing_a_hangup() -> Iterator[None]:
+    """What is started within hears SIGHUP, though `nohup` may have started the tests. A handler is not inherited, and
+    keeps a hang-up that comes meanwhile from ending them. On another thread than the main one nothing can be set."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def wait_until(question: Callable[[], object], timeout_s: float, what: str) -> None:
