@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGKILL, at points before and after a node is stopped."""
+"""Ctrl-C, Ctrl-Z, a hang-up, SIGTERM, SIGKILL, at points before and after a node is stopped."""
 
 import json
 import signal
@@ -6,9 +6,11 @@ import time
 
 import pytest
 
+from tests.crash.machine import stopped
 from tests.e2e.conftest import MakeBed
 from tests.e2e.judge import claims, sound, untouched
 from tests.testbed import Result, Running, Testbed
+from tests.testbed.process import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -39,9 +41,31 @@ def test_the_first_sigint_before_the_stop_puts_the_node_back(bed: Testbed) -> No
     untouched(bed, "jira2", "jira3")
 
 
-def test_the_first_sigint_after_the_stop_finishes_the_node_and_begins_no_other(bed: Testbed) -> None:
-    result, _ = interrupted(bed, AFTER_THE_STOP, signal.SIGINT)
+def test_a_run_that_ctrl_z_stopped_for_a_moment_goes_on_and_hears_signals_as_before(bed: Testbed) -> None:
+    bed.observer.start()
+    run = bed.start("run", "--yes", job=True)
+    run.wait_for(BEFORE_THE_STOP[0], **BEFORE_THE_STOP[1])
+    run.send(signal.SIGTSTP)
+    wait_until(lambda: stopped(run), 5, "the stop")
+    time.sleep(1)
+    assert stopped(run)
+    run.send(signal.SIGCONT)
+    run.wait_for("write.done", service="scim", node="jira1")
+    run.send(signal.SIGINT)
+    result = run.result()
+    bed.settle()
+    sound(bed, result, 20)
+    assert bed.node("jira1").restarts == 0
+    untouched(bed, "jira2", "jira3")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_the_first_sigint_or_hangup_after_the_stop_finishes_the_node_and_begins_no_other(
+    bed: Testbed, number: signal.Signals
+) -> None:
+    result, _ = interrupted(bed, AFTER_THE_STOP, number)
     finished = sound(bed, result, 20)
+    assert [event["name"] for event in result.events if event["type"] == "signal"] == [number.name]
     assert finished["nodes"]["jira1"]["outcome"] == "restarted"
     untouched(bed, "jira2", "jira3")
 

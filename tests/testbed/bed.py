@@ -239,13 +239,13 @@ class Testbed:
             "PYTHONWARNINGS": "error",
         }
 
-    def start(self, *words: str, home: Path | None = None) -> command.Running:
+    def start(self, *words: str, home: Path | None = None, job: bool = False) -> command.Running:
         """Start `rollsafe WORDS -i inventory.yml -o json` and return at once. `home`: another machine's operator."""
         environment = self.environment
         if home is not None:
             environment |= {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
         extra = () if {"-o", "--output"} & set(words) else ("-o", "json")
-        running = command.start([*words, "-i", str(self.inventory), *extra], self.folder, environment)
+        running = command.start([*words, "-i", str(self.inventory), *extra], self.folder, environment, job=job)
         self._running.append(running)
         return running
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.testbed.process import hearing_a_hangup
+
 
 @dataclass(frozen=True)
 class Result:
@@ -119,23 +121,26 @@ def field_of(event: dict, name: str) -> object:
     return event[name] if name in event else (event.get("data") or {}).get(name)
 
 
-def start(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Running:
+def start(words: Sequence[str], folder: Path, environment: Mapping[str, str], *, job: bool = False) -> Running:
     """Start `rollsafe WORDS` in `folder`, with no terminal."""
-    return start_python(["-m", "rollsafe", *words], folder, environment)
+    return start_python(["-m", "rollsafe", *words], folder, environment, job=job)
 
 
-def start_python(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Running:
-    """Start `python WORDS` in `folder`, with no terminal."""
+def start_python(words: Sequence[str], folder: Path, environment: Mapping[str, str], *, job: bool = False) -> Running:
+    """Start `python WORDS` in `folder`, with no terminal. `job`: as a shell starts its jobs, in a session with others;
+    alone in one, SIGTSTP would stop nothing."""
     command = [sys.executable, *words]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    with hearing_a_hangup():
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=not job,
+            process_group=0 if job else None,
+        )
     name = words[1:] if words[0] == "-m" else words
     return Running(tuple(name), process)
