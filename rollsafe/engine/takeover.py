@@ -136,9 +136,9 @@ def lives(world: World, clock: RunClock, run: str, asked: Asked = never) -> bool
     """Does the run's holder raise its beat? Watched for 15 s, or until it is seen to; a holder that has released its
     claim says itself that it does nothing more. Raises AskedToStop."""
     copies = read_copies(world)
-    first = copies.of(run)
-    if not first or copies.over(run):
+    if copies.over(run) or not (copies.of(run) or copies.unread):
         return False
+    last = {node: it for node, it in copies.by_node.items() if not isinstance(it, Unread)}
     deadline_s = clock.at_s() + BEAT_WATCH_S
     while clock.at_s() < deadline_s:
         _go_on(asked)
@@ -146,9 +146,9 @@ def lives(world: World, clock: RunClock, run: str, asked: Asked = never) -> bool
         now = read_copies(world)
         if not now.of(run) and not now.unread:
             return False  # it has just ended
-        for node, copy in now.of(run).items():
-            if _moved(first.get(node), copy):
-                return True
+        if any(node in last and _moved(last[node], copy) for node, copy in now.of(run).items()):
+            return True
+        last = {**{n: it for n, it in now.by_node.items() if not isinstance(it, Unread)}, **last}
     return False
 
 

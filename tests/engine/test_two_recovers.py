@@ -42,7 +42,8 @@ def test_a_recover_that_has_only_raised_the_claim_is_not_taken_over_by_another(r
     assert sim.as_found()
 
 
-def test_a_run_whose_claim_can_be_read_nowhere_for_a_moment_has_not_ended() -> None:
+@pytest.mark.parametrize("look", [2, 3])
+def test_a_run_whose_claim_can_be_read_nowhere_for_a_moment_has_not_ended(look: int) -> None:
     cluster, steps = shorten(small_cluster(), EACH_NODE)
     sim, engine = SimWorld(cluster), Engine(cluster, steps)
     told: dict[str, Ended] = {}
@@ -54,7 +55,7 @@ def test_a_run_whose_claim_can_be_read_nowhere_for_a_moment_has_not_ended() -> N
     def recovers() -> None:
         sim.timeline.pass_time(1.0)
         nodes = len(sim.nodes)
-        each_twice = Fault(Way.REFUSED, at=2 * nodes + 1, site="claim.read", times=2 * nodes)  # in its third look
+        each_twice = Fault(Way.REFUSED, at=(look - 1) * nodes + 1, site="claim.read", times=2 * nodes)
         operator = sim.operator("second", faults=[each_twice])
         told["recover"] = engine("recover", operator, sim.world(operator), "r2")
         assert each_twice.times == 0
@@ -63,3 +64,11 @@ def test_a_run_whose_claim_can_be_read_nowhere_for_a_moment_has_not_ended() -> N
     sim.close()
     assert (told["recover"].exit_code, "it lives" in told["recover"].message) == (10, True), told["recover"]
     assert told["run"].exit_code == 0, "it was disturbed by nobody"
+
+
+def test_a_node_that_could_not_be_read_at_first_is_no_sign_of_life() -> None:
+    sim, engine, _ = killed()
+    operator = sim.operator("second", faults=[Fault(Way.REFUSED, at=len(sim.nodes) + 1, site="claim.read n3", times=2)])
+    ended = engine("recover", operator, sim.world(operator), "r2")
+    assert ended.exit_code == 0, ended.message
+    assert sim.as_found()
