@@ -69,6 +69,7 @@ class Actor:
         self._late: dict[Member, AdminState] = {}  # of the last writes those that a takeover may not have outwaited
         self._unheard: dict[Hashable, tuple[Member, AdminState]] = {}  # and those that had no answer in time
         self.may_land_until_s = float("-inf")  # until then a write that had no answer may still land
+        self._may_land: dict[Member, AdminState] = {}
 
     # --- begin -------------------------------------------------------------------------------------------------
 
@@ -145,8 +146,9 @@ class Actor:
         self._unheard = {key: what for key, what in orders.items() if key not in answers}
         self._late = dict(orders[key] for key, answer in answers.items() if answer.late)
         none = _Sent(f"no answer within {WRITE_WITHIN_S:g} s", unheard=True)
-        if any(answers.get(key, none).unheard for key in keys.values()):
+        if unheard := {m: to for key, (m, to) in orders.items() if answers.get(key, none).unheard}:
             self.may_land_until_s = self._clock.at_s() + OUTWAIT_S
+            self._may_land |= unheard
         for write in writes:
             sent = answers.get(keys[write.member], none)
             if sent.problem:
@@ -160,6 +162,10 @@ class Actor:
                 **self._words(write),
                 took_s=took_s,
             )
+
+    def under_way(self) -> Mapping[Member, AdminState]:
+        """Writes that had no answer and may still land, though the member was seen otherwise since."""
+        return self._may_land if self._clock.at_s() < self.may_land_until_s else {}
 
     def late_writes(self) -> Mapping[Member, AdminState]:
         """The claim is lost: the last writes that the takeover may not have outwaited. One under way is waited for."""

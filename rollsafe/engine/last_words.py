@@ -44,3 +44,14 @@ def with_late(ending: Ending, late: Mapping[Member, AdminState], mend: str) -> E
     writes = "; ".join(f"{member} to {to.value}" for member, to in late.items())
     told = f"This process stood still: a write of it may have come after the takeover: {writes}."
     return replace(ending, message=ahead(ending.message, told, mend))
+
+
+def with_under_way(ending: Ending, writes: Mapping[Member, AdminState], mend: str) -> Ending:
+    """There was no time to wait for a write without an answer: all is as found, and it may still land (40)."""
+    if not writes or ending.exit_code not in (0, 20):
+        return ending
+    named = "; ".join(f"{member} to {to.value}" for member, to in writes.items())
+    text = (
+        f"{ended(ending.message)} But a write had no answer, and may still land: {named}. To look, and put back: {mend}"
+    )
+    return replace(ending, outcome="unknown", exit_code=40, message=text, unread=tuple(map(str, writes)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from rollsafe.engine.act import Actor
 from rollsafe.engine.claim import ClaimKeeper
 from rollsafe.engine.landing import Landing
-from rollsafe.engine.last_words import with_blocked, with_broken_journal, with_late
+from rollsafe.engine.last_words import with_blocked, with_broken_journal, with_late, with_under_way
 from rollsafe.engine.log import RunLog
 from rollsafe.engine.observe import Observer
 from rollsafe.engine.orders import Orders
@@ -319,6 +319,7 @@ class Rollout:
         late = self._actor.late_writes() if lost else {}
         now = self._last_look()
         ending, mend = self._judged(now, late)
+        ending = with_under_way(ending, {} if lost else self._actor.under_way(), setting.mend)
         ending = with_blocked(ending, setting.world, setting.blocked, setting.forgotten, setting.mend)
         ending = with_broken_journal(ending, setting.log.broken, mend)
         if lost:

@@ -61,6 +61,15 @@ CLAIM_AND_JOURNAL = (
         f"{ENGINE}test_the_claim_is_kept_as_long_as_a_write_without_an_answer_may_land",
     ),
     Guard(
+        "no claim is ended where a write without an answer may land and there is no time to wait",
+        "the same after a SIGTERM, which a run must obey within 5 s",
+        "I5, I6",
+        E + "loop.py",
+        "        ending = with_under_way(ending, {} if lost else self._actor.under_way(), setting.mend)\n",
+        "",
+        f"{ENGINE}test_a_run_that_may_not_wait_for_a_write_without_an_answer_keeps_its_claim_and_names_it",
+    ),
+    Guard(
         "what others changed is no longer in the claim that is left behind",
         "a recover that puts back what a person took out",
         "I8",

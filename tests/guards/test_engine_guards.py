@@ -20,8 +20,9 @@ from rollsafe.model.plan import Plan, PlannedStep
 from rollsafe.model.reading import AdminState, Found, IdentityReading
 from rollsafe.model.record import Record
 from rollsafe.planner.decisions import BeginNode, MemberWrite, WriteMembers
-from rollsafe.planner.readings import Readings
+from rollsafe.planner.readings import Order, Readings
 from rollsafe.ports import World
+from rollsafe.rehearsal.miniature import shorten
 from rollsafe.rehearsal.operator import Operator
 from rollsafe.rehearsal.play import trace
 from rollsafe.rehearsal.rehearse import FAULTLESS, Piece
@@ -115,6 +116,35 @@ def test_the_claim_is_kept_as_long_as_a_write_without_an_answer_may_land(monkeyp
     written_s = max(record.at_s for record in operator.records if record.type == "write.done")
     (ended_s,) = (record.at_s for record in operator.records if record.type == "claim.ended")
     assert ended_s - written_s >= OUTWAIT_S
+
+
+def test_a_run_that_may_not_wait_for_a_write_without_an_answer_keeps_its_claim_and_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Actor.write
+
+    def unheard(self: Actor, decision: WriteMembers) -> None:
+        write(self, decision)
+        self.may_land_until_s = self._clock.at_s() + OUTWAIT_S
+        self._may_land |= {it.member: it.to.admin for it in decision.writes}
+
+    monkeypatch.setattr(Actor, "write", unheard)
+    cluster, steps = shorten(small_cluster(2), EACH_NODE)
+    sim = SimWorld(cluster)
+    engine, operator = Engine(sim.cluster, steps), sim.operator("first")
+    orders = engine.orders["first"] = Orders()
+
+    def ends_at_once(_: object) -> None:
+        if any(record.type == "write.done" and record.service == "scim" for record in operator.records):
+            orders.give(Order.NOW, "SIGTERM")
+
+    operator.hooks.append(ends_at_once)
+    ended = engine("run", operator, sim.world(operator), "r")
+    assert ended.exit_code == 40, ended.message
+    assert "But a write had no answer, and may still land: " in ended.message
+    assert "scim of n1 (scim/n1 on tcp://scim-lb1:9999) to " in ended.message
+    assert sim.as_found()
+    assert all(node.claim is not None for node in sim.nodes.values()), "recover finds what it needs"
 
 
 def test_a_write_that_would_be_sent_more_than_ten_seconds_after_the_claims_were_read_is_not_sent(scene: Scene) -> None:
