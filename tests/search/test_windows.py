@@ -27,6 +27,7 @@ LONG = int(os.environ.get("ROLLSAFE_WINDOWS") or 100_000)
 MAINT_BY_A_PERSON = 510613  # its node never came up, and a person had put all its members into maint meanwhile
 ONCE_BROKEN = (
     2158997,
+    2180212,
     510343,
     MAINT_BY_A_PERSON,
     523473,

@@ -211,7 +211,8 @@ class Window:
         operator.dead = True
         self.outcome.exits.append(None if ended is None else ended.exit_code)
         self.outcome.broken += defects(operator.records)
-        if ended is not None and all(other.dead for other in self.sim.operators):  # else the truth is another's doing
+        alone = all(other.dead and not _began_after(other, operator) for other in self.sim.operators)
+        if ended is not None and alone:  # else the truth is another's doing
             self.outcome.broken += judge(self.sim.outside, operator, ended, mode=mode)
         self._told_of_late_writes(operator, ended)
         return ended
@@ -260,6 +261,18 @@ class Window:
 
     def _broke(self, invariant: str, message: str) -> None:
         self.outcome.broken.append(Violation(invariant, self.sim.timeline.now, message))
+
+
+def _began_after(other: Operator, operator: Operator) -> bool:
+    """Did the other claim the cluster for a run of its own once this one had given it up? What it left is its to tell,
+    however long this one took to end."""
+    if other.token is None or operator.token is None or other.token.run == operator.token.run:
+        return False
+    return _claimed_s(other) > _claimed_s(operator)
+
+
+def _claimed_s(operator: Operator) -> float:
+    return max((operator.born_s + it.at_s for it in operator.records if it.type == "claim.made"), default=-1.0)
 
 
 def play(seed: int) -> Outcome:
