@@ -17,6 +17,7 @@ from tests.search.claim_search import EVERYTHING, Limits, Search, Seen, search
 Record = Callable[[str, object], None]
 ONE, TWO, THREE = ("a",), ("a", "b"), ("a", "b", "c")
 FORGETS = Program("t", "recover", (), frozenset({"b"}))
+RIVAL = Program("s", "run", ("a",))
 
 
 def told(name: str, seen: Seen, record_property: Record) -> Seen:
@@ -87,6 +88,8 @@ WHOLE_LATER = {
     "a run and two recovers, one stop": (TWO, (RUN, TAKE, AGAIN), Limits(stops=1), 10_000_000),
     "two runs and a recover, one stop": (TWO, (RUN, OTHER, TAKE), Limits(stops=1), 8_000_000),
     "two runs and two takeovers": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(), 40_000_000),
+    "one node, two runs and two takeovers, one fault": (ONE, (RUN, RIVAL, TAKE, AGAIN), Limits(faults=1), 5_000_000),
+    "one node, two runs and two takeovers, one stop": (ONE, (RUN, RIVAL, TAKE, AGAIN), Limits(stops=1), 5_000_000),
     "a run and a recover, one fault and one stop": (TWO, (RUN, TAKE), Limits(faults=1, stops=1), 4_000_000),
     "three nodes, a run and a recover, one fault": (THREE, (RUN, TAKE), Limits(faults=1), 3_000_000),
 }
