@@ -74,7 +74,8 @@ def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -
     if hand.counts_as_stopped and (health is None or healthy):
         return True
     # just after a reload the balancer's check says little yet, and its clients are sent there all the same
-    up = isinstance(seat, SeatReading) and (seat.check is Check.UP or (seat.check is not Check.DOWN and healthy))
+    said = (Check.UP, Check.RISING) if health is None else (Check.UP,)
+    up = isinstance(seat, SeatReading) and (seat.check in said or (seat.check is not Check.DOWN and healthy))
     # one look that finds it ill says little, where the look before and the balancer say that it serves
     lately = healthy or now.watch.ill_looks.get((member.node, member.service), MANY) <= 1
     well = up and (health is None or lately or hand.counts_as_stopped)  # nobody knows: the balancer's word is enough

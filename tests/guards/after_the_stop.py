@@ -61,6 +61,16 @@ AFTER_THE_STOP = (
         "[the node's check fails now and then, its balancer sees it up, and the other is gone: it stays in]",
     ),
     Guard(
+        "a member that its balancer begins to see up, while nobody may ask the node, stays in where it is needed",
+        "an outage: draining the only node that serves, which a person has just put in",
+        "I1",
+        P + "drain.py",
+        "    said = (Check.UP, Check.RISING) if health is None else (Check.UP,)\n",
+        "    said = (Check.UP,)\n",
+        f"{OTHERS}test_a_mark_that_is_gone_after_the_stop"
+        "[the balancer's check is rising, nobody asked the node yet, and the only other is gone: it stays in]",
+    ),
+    Guard(
         "healthy, unbroken",
         "putting back a node that answers once and falls over",
         "I4",

@@ -146,6 +146,14 @@ WIPED = {
         lambda look: [look.health.pop(("a", s)) for s in ("web", "scim")] and look.ill("b"),
         False,
     ),
+    "the balancer's check is rising, nobody asked the node yet, and the only other is gone: it stays in": (
+        lambda look: unasked(look, Check.RISING).ill("b"),
+        False,
+    ),
+    "the balancer has no check, nobody asked the node yet, and the only other is gone: the mark is written again": (
+        lambda look: unasked(look, Check.NOT_CHECKED).ill("b"),
+        True,
+    ),
     "the balancer has no check, the node is ill, and the other is gone: the mark is written again": (
         lambda look: look.ill("a").ill("b").set("a", check=Check.NOT_CHECKED),
         True,
@@ -163,6 +171,13 @@ WIPED = {
         True,
     ),
 }
+
+
+def unasked(look, check):
+    """While its restart's command runs, a node's health is not asked: the balancer's word is all that there is."""
+    for service in ("web", "scim"):
+        look.health.pop(("a", service))
+    return look.set("a", check=check)
 
 
 def looks(look, node, *moods):

@@ -28,6 +28,7 @@ MAINT_BY_A_PERSON = 510613  # its node never came up, and a person had put all i
 ONCE_BROKEN = (
     2158997,
     2180212,
+    2209557,
     510343,
     MAINT_BY_A_PERSON,
     523473,
