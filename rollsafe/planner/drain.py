@@ -74,7 +74,7 @@ def _serves_anyhow(plan: Plan, hand: NodeState, member: Member, now: Readings) -
     if hand.counts_as_stopped and (health is None or healthy):
         return True
     # just after a reload the balancer's check says little yet, and its clients are sent there all the same
-    said = (Check.UP, Check.RISING) if health is None else (Check.UP,)
+    said = (Check.UP, Check.RISING) if health is None and _the_last(plan, member, now) else (Check.UP,)
     up = isinstance(seat, SeatReading) and (seat.check in said or (seat.check is not Check.DOWN and healthy))
     # one look that finds it ill says little, where the look before and the balancer say that it serves
     lately = healthy or now.watch.ill_looks.get((member.node, member.service), MANY) <= 1
@@ -176,13 +176,22 @@ def _out_by_us(hand: NodeState, member: Member, now: Readings) -> bool:
 
 
 def _others_gone(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> bool:
-    for member in plan.members:
-        seat, health = now.member(member), now.health.get((member.node, service.name))
-        if member.node == hand.name or member.service != service.name or not isinstance(seat, SeatReading):
-            continue
-        if seat.admin.out or seat.check is Check.DOWN or (health is not None and not health.healthy):
-            return True
-    return False
+    others = (m for m in plan.members if m.node != hand.name and m.service == service.name)
+    return any(_is_gone(member, now) for member in others)
+
+
+def _the_last(plan: Plan, member: Member, now: Readings) -> bool:
+    """Is every other of its pool gone, and does none of them only wait for its check, as all do after a reload?"""
+    place = (member.service, member.pool_key)
+    others = (m for m in plan.members if m.node != member.node and (m.service, m.pool_key) == place)
+    return all(_is_gone(other, now) for other in others)
+
+
+def _is_gone(member: Member, now: Readings) -> bool:
+    seat, health = now.member(member), now.health.get((member.node, member.service))
+    if not isinstance(seat, SeatReading):
+        return False
+    return seat.admin.out or seat.check is Check.DOWN or (health is not None and not health.healthy)
 
 
 def _service(plan: Plan, hand: NodeState, service: PlannedService, now: Readings) -> Decision | None:

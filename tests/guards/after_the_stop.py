@@ -65,7 +65,7 @@ AFTER_THE_STOP = (
         "an outage: draining the only node that serves, which a person has just put in",
         "I1",
         P + "drain.py",
-        "    said = (Check.UP, Check.RISING) if health is None else (Check.UP,)\n",
+        "    said = (Check.UP, Check.RISING) if health is None and _the_last(plan, member, now) else (Check.UP,)\n",
         "    said = (Check.UP,)\n",
         f"{OTHERS}test_a_mark_that_is_gone_after_the_stop"
         "[the balancer's check is rising, nobody asked the node yet, and the only other is gone: it stays in]",

@@ -150,6 +150,10 @@ WIPED = {
         lambda look: unasked(look, Check.RISING).ill("b"),
         False,
     ),
+    "the balancer's check is rising, nobody asked the node yet, and the other's rises too: the mark is written again": (
+        lambda look: unasked(look, Check.RISING).set("b", check=Check.RISING),
+        True,
+    ),
     "the balancer has no check, nobody asked the node yet, and the only other is gone: the mark is written again": (
         lambda look: unasked(look, Check.NOT_CHECKED).ill("b"),
         True,
