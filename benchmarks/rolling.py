@@ -5,7 +5,7 @@
 Time per node counts what is beyond the unavoidable of the same run: the longest request in flight when the drain
 began, the node's own stop and start, `healthy_for`, `soak`, and the balancer's own check after maint. CPU is compared
 with a loop of plain Python on the same machine, memory with a bare interpreter, `plan` with OpenSSH's own client, which
-asks the same nodes all at once for one line each. Exit 1 past a limit.
+runs `true` on the same nodes all at once. Exit 1 past a limit.
 """
 
 import json
@@ -100,7 +100,7 @@ def rolling(folder: Path) -> tuple[Result, float, float]:
 
 
 def plan_20(folder: Path) -> tuple[float, float]:
-    """Seconds that `plan` takes for 20 nodes and 2 balancers, and OpenSSH's client for one line from each of them.
+    """Seconds that `plan` takes for 20 nodes and 2 balancers, and OpenSSH's client for `true` on each of them.
 
     Each is the best of three, as a person's second try would be, and they take turns: both meet the same machine.
 

@@ -182,9 +182,7 @@ def _others_gone(plan: Plan, hand: NodeState, service: PlannedService, now: Read
 
 def _the_last(plan: Plan, member: Member, now: Readings) -> bool:
     """Is every other of its pool gone, and does none of them only wait for its check, as all do after a reload?"""
-    place = (member.service, member.pool_key)
-    others = (m for m in plan.members if m.node != member.node and (m.service, m.pool_key) == place)
-    return all(_is_gone(other, now) for other in others)
+    return all(_is_gone(other, now) for other in gates.others_in_pool(plan, member))
 
 
 def _is_gone(member: Member, now: Readings) -> bool:

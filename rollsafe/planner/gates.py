@@ -224,10 +224,11 @@ def min_ready(plan: Plan, now: Readings, node: str, service: str | None = None) 
 
 def alone(plan: Plan, now: Readings, member: Member) -> bool:
     """Does no other member of the same pool on the same endpoint serve?"""
-    return all(_not_serving(other, now) for other in _others(plan, member))
+    return all(_not_serving(other, now) for other in others_in_pool(plan, member))
 
 
-def _others(plan: Plan, member: Member) -> list[Member]:
+def others_in_pool(plan: Plan, member: Member) -> list[Member]:
+    """The other members of the same pool on the same endpoint."""
     place = (member.service, member.pool_key)
     return [m for m in plan.members if (m.service, m.pool_key) == place and m.node != member.node]
 
