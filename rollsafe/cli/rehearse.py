@@ -35,7 +35,10 @@ def rehearse(
     nodes: common.NodesOption = None,
     output: common.OutputOption = Output.TEXT,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Every node, every look, and pairs of faults; it takes long.")
+        bool,
+        typer.Option(
+            "--thorough", help="Every look of a wait, breakages at every node, pairs of faults; it takes long."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated clients; the same seed replays.")] = 0,
     verbose: common.VerboseOption = 0,

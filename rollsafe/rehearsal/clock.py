@@ -24,7 +24,8 @@ class Hand:
     __slots__ = ("baton", "job", "thread", "timeline")
 
     def __init__(self) -> None:
-        self.baton = threading.Semaphore(0)
+        self.baton = threading.Lock()  # cheaper than a semaphore; it is held while there is nothing to do
+        self.baton.acquire()
         self.thread: threading.Thread | None = None
         self.job: Callable[[], None] | None = None
         self.timeline: Timeline | None = None
@@ -61,6 +62,12 @@ class Timeline:
         self._seq = 0
         self._holder = Hand()
         self._broken: BaseException | None = None  # what a job let out
+        self._jobs = 0  # under way, each in a thread of its own
+
+    @property
+    def alone(self) -> bool:
+        """Is nobody under way but who began it all?"""
+        return self._jobs == 0
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         """Have `act` run at `when` (at once where that has passed)."""
@@ -95,6 +102,7 @@ class Timeline:
         defect: everybody who waits on this timeline gets it."""
         hand = IDLE.pop() if IDLE else _new_hand()
         hand.job, hand.timeline = job, self
+        self._jobs += 1
         self._push(self.now, hand)
 
     def together(self, jobs: list[Callable[[], None]]) -> None:
@@ -132,7 +140,8 @@ class Timeline:
         self._broken = self._broken or error
 
     def hand_over(self) -> None:
-        """This thread has nothing more to do here: let whoever is due next go on."""
+        """This thread's job is done, it has nothing more to do here: let whoever is due next go on."""
+        self._jobs -= 1
         self._run_to_next().baton.release()
 
     def _push(self, when: float, what: Callable[[], None] | Hand) -> None:

@@ -1,6 +1,7 @@
 """One operator's machine: its clock, its calls over the ports (each may fail or be its last), and its journal."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -84,14 +85,17 @@ class Operator:
     calls: int = 0
     effects: int = 0
     done: int = 0  # effects that took place
+    asked: Counter[Hashable] = field(default_factory=Counter)  # over `gather`
     marks: list[Mark] = field(default_factory=list)  # where it could have died
     log: list[Call] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    stations: list[int] = field(default_factory=list)  # numbers of records after which nothing was under way
     seen: dict[tuple[tuple[str, str], str], tuple[float, PoolReading]] = field(default_factory=dict)
     wrote: dict[tuple[tuple[str, str], str, str], float] = field(default_factory=dict)
     token: Token | None = None  # what it wrote into a claim last
     stopped_until: float = 0.0
     endless: str = ""  # it was found to go on and on
+    odd_s: float = 0.0  # when a call failed last, or questions were asked aside
     late: bool = False  # what happens now was sent long ago: it can't wait
     paused_in_call: bool = False  # this very call was stopped between its last look and its effect
     listeners: list[Callable[[Record], None]] = field(default_factory=list)
@@ -175,6 +179,8 @@ class Operator:
         """ports.Gather. Where every call takes its usual moment, one after the other and then the time that the
         slowest took; where one may wait, each in a thread of its own. A late answer comes with a later call.
         """
+        if self.trace:
+            self.asked.update(questions.keys())
         if self._inline_s is not None or (not self._under_way and self._calm(len(questions))):
             return self._one_by_one(questions)
         timeline = self.clock.timeline
@@ -187,12 +193,17 @@ class Operator:
             timeline.pass_time(min(step, until - timeline.now))
             step = min(step * 1.2, 0.25)
             self.alive()
+        self.odd_s = timeline.now
         done = [key for key in questions if self._under_way[key].done]
         return {key: self._under_way.pop(key).get() for key in done}
 
     def quiet(self) -> bool:
         """Is no question under way?"""
-        return not self._under_way and not self._beating
+        return all(slot.done for slot in self._under_way.values()) and not self._beating
+
+    def left_over(self) -> Collection[Hashable]:
+        """The questions whose answer came too late, and waits for a later call that asks the same."""
+        return self._under_way.keys()
 
     def _one_by_one(self, questions: Mapping[K, Callable[[], T]]) -> dict[K, T]:
         longest, answers = 0.0, {}
@@ -244,6 +255,8 @@ class Operator:
         self._die("record", point, after=False)
         self.records.append(record)
         self._die("record", point, after=True)
+        if self.trace and self.clock.timeline.alone:
+            self.stations.append(point)
         for hear in self.listeners:
             hear(record)
 
@@ -273,6 +286,7 @@ class Operator:
     def _told(self, site: str) -> tuple[Way, Told] | None:
         for fault in self.faults:
             if fault.strikes(self.calls, site):
+                self.odd_s = self.clock.timeline.now
                 return fault.way, TOLD[fault.way]
         return None
 
@@ -323,6 +337,7 @@ class Operator:
             self.clock.timeline.after(timeout_s + 3.0, lambda: self._late(do))
         self.pass_time(told.waits * timeout_s)
         self._after(kind, answer)
+        self.odd_s = self.clock.timeline.now
         raise error(f"{site}: {told.words}", effect=told.effect or Effect.UNKNOWN)
 
     def _late(self, do: Callable[[], object]) -> None:

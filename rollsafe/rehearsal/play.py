@@ -1,7 +1,7 @@
 """Play one point: the run with its crash or fault, then recover from another machine, then recover once more."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -21,6 +21,7 @@ from rollsafe.rehearsal.world import SimWorld
 
 NAMED = re.compile(r"\b(I\d+): ")
 RUN = "rehearsal"
+FAULTLESS = Point("faultless", "the run without a fault")
 RECOVERIES = 3  # a recovery may meet the fault itself; once the faults are over, one must do
 
 
@@ -69,19 +70,31 @@ class Stage:
 class _Actors:
     """One point's simulated cluster, and everybody in it."""
 
-    def __init__(self, stage: Stage, point: Point, *, trace: bool) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.point = point
         self.sim = SimWorld(stage.cluster, stage.seed, start=stage.start)
-        self.first = self.sim.operator("runner", faults=point.fresh_faults(), crash=point.crash)
-        self.first.trace = trace
+        self.first = self.sim.operator("runner")
+        self.found = self.sim.state()
+        self.take_up(FAULTLESS)
+
+    def take_up(self, point: Point) -> None:
+        """From now on it is this point that is played. It says itself when it `begins` at the latest."""
+        self.point, self.played = point, Played(point)
+        self.first.faults, self.first.crash = point.fresh_faults(), point.crash
         if point.event is not None:
             self.first.hooks.append(_striker(self.sim, point.event))
-        self.found = self.sim.state()
-        self.played = Played(point)
-        if stage.crossroads is not None and point.event is None and point.crash is None:
-            road = stage.crossroads.remember if trace else stage.crossroads.recognize
-            self.first.listeners.append(lambda record: road(self.sim, self.first, record))
+
+    def trace(self) -> None:
+        """Keep the track of the run; where it is the faultless one, others may rejoin it."""
+        self.first.trace = True
+        if (road := self.stage.crossroads) is not None and self.point is FAULTLESS:
+            self.first.listeners.append(lambda record: road.remember(self.sim, self.first, record))
+
+    def rejoin(self) -> None:
+        """End where the faultless run is rejoined; for a point without an end of its own."""
+        point, road = self.point, self.stage.crossroads
+        if road is not None and point.event is None and point.crash is None:
+            self.first.listeners.append(lambda record: road.recognize(self.sim, self.first, record))
 
     def go(self, mode: str, operator: Operator) -> Ended | None:
         """One command; None where the process died."""
@@ -111,16 +124,41 @@ class _Actors:
 
 def play(stage: Stage, point: Point) -> Played:
     """Play one point to its end."""
-    actors = _Actors(stage, point, trace=False)
+    actors = _Actors(stage)
+    actors.take_up(point)
+    actors.rejoin()
     try:
         return _play(actors)
     finally:
         actors.sim.close()
 
 
+def walk(stage: Stage, points: Mapping[int, Sequence[Point]], fork: Callable[[Point], bool]) -> Played:
+    """Play the faultless run, and fork at its stations: number of records -> the points that begin there.
+
+    `fork` is os.fork, and says whether this is the child now: that one goes on with the point from where the faultless
+    run stands, instead of from the beginning. Returns in each of these processes, with what that one played.
+    """
+    actors = _Actors(stage)
+
+    def stop_over(_record: Record | None = None) -> None:
+        for point in points.get(len(actors.first.records), ()) if actors.point is FAULTLESS else ():
+            if fork(point):
+                actors.take_up(point)
+                actors.rejoin()
+                return
+
+    actors.first.listeners.append(stop_over)
+    stop_over()
+    return _play(actors)
+
+
 def trace(stage: Stage, point: Point, mode: str = "run") -> tuple[Played, Operator]:
     """Play one point and keep its track: of the run, or of the recovery after it."""
-    actors = _Actors(stage, point, trace=mode == "run")
+    actors = _Actors(stage)
+    actors.take_up(point)
+    if mode == "run":
+        actors.trace()
     try:
         played = _play(actors, trace_recover=mode == "recover")
     finally:
@@ -129,8 +167,9 @@ def trace(stage: Stage, point: Point, mode: str = "run") -> tuple[Played, Operat
 
 
 def _play(actors: _Actors, *, trace_recover: bool = False) -> Played:
-    sim, played, first = actors.sim, actors.played, actors.first
+    sim, first = actors.sim, actors.first
     ended = actors.go("run", first)
+    played = actors.played
     played.calls, played.records = first.calls, len(first.records)
     if ended is not None:
         played.run_exit, played.message = ended.exit_code, ended.message

@@ -4,6 +4,7 @@ Points that can't differ are played once: crashes between the same two effects a
 tell a driver the same thing with the same truth behind it; and, in the default mode, repeated looks of one wait.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,7 @@ class Point:
     recover_crash: CrashPoint | None = None
     recover_faults: tuple[Fault, ...] = ()
     stands_for: int = 1
+    begins: int = 0  # after so many journal records: until then it is the faultless run
 
     def fresh_faults(self) -> list[Fault]:
         """The faults, unused."""
@@ -42,6 +44,11 @@ class Track:
     types: tuple[str, ...]  # of its records
     nodes: tuple[str | None, ...]  # of its records
     marks: tuple[Mark, ...]  # every place where it could have died
+    stations: tuple[int, ...] = (0,)  # numbers of records, ascending, after which nothing is under way
+
+    def station(self, records: int) -> int:
+        """The last station that a run with so many records has passed."""
+        return self.stations[bisect_right(self.stations, records) - 1]
 
 
 def track_of(operator: Operator) -> Track:
@@ -51,6 +58,7 @@ def track_of(operator: Operator) -> Track:
         tuple(record.type for record in operator.records),
         tuple(record.node for record in operator.records),
         tuple(operator.marks),
+        (0, *operator.stations),
     )
 
 
@@ -62,19 +70,17 @@ def crashes(track: Track) -> list[Point]:
         if same in points:
             points[same] = replace(points[same], stands_for=points[same].stands_for + 1)
         else:
-            points[same] = Point("crash", f"{mark.crash}, {_after(track, mark.records)}", crash=mark.crash)
+            where = f"{mark.crash}, {_after(track, mark.records)}"
+            points[same] = Point("crash", where, crash=mark.crash, begins=_before(mark))
     return list(points.values())
 
 
-def faults(track: Track, cluster: Cluster, *, thorough: bool) -> list[Point]:
-    """Every call over a port failing in every way."""
+def faults(track: Track, *, thorough: bool) -> list[Point]:
+    """Every call over a port failing in every way; by default, repeated looks of one wait are one."""
     points: list[Point] = []
     seen: dict[tuple[object, ...], int] = {}
-    wanted = _wanted(cluster, track, thorough=thorough)
     for call in track.calls:
-        situation = _situation(track, call)
-        if situation[1] not in wanted:
-            continue
+        situation = _situation(track, call.records)
         key = (*situation[:1], call.site) if not thorough else (call.index,)
         for ways in classes(call.site):
             full = (*key, ways)
@@ -84,7 +90,8 @@ def faults(track: Track, cluster: Cluster, *, thorough: bool) -> list[Point]:
                 continue
             seen[full] = len(points)
             where = f"{call.site}: {ways[0].value}, {situation[2]}"
-            points.append(Point("fault", where, faults=(Fault(ways[0], call.index, call.site),), stands_for=len(ways)))
+            fault = Fault(ways[0], call.index, call.site)
+            points.append(Point("fault", where, faults=(fault,), stands_for=len(ways), begins=call.records))
     return points
 
 
@@ -104,7 +111,12 @@ def events(
             continue
         hand = node or cluster.live_nodes[0].name
         points += [
-            Point("event", f"{event}, {_after(track, call.records)}", event=replace(event, at_call=call.index))
+            Point(
+                "event",
+                f"{event}, {_after(track, call.records)}",
+                event=replace(event, at_call=call.index),
+                begins=call.records,
+            )
             for event in _events_for(hand, cluster, endpoints)
         ]
     return points
@@ -123,10 +135,10 @@ def _events_for(hand: str, cluster: Cluster, endpoints: Sequence[tuple[str, str]
 
 
 def pairs(track: Track, cluster: Cluster) -> list[Point]:
-    """Two calls failing in one run: the second is the next of its kind after the first."""
-    singles = faults(track, cluster, thorough=False)
+    """Two calls failing in one run, of the first node: the second is the next of its kind after the first."""
     wanted = _wanted(cluster, track, thorough=False)
-    sites = sorted({call.site for call in track.calls if _situation(track, call)[1] in wanted})
+    singles = [it for it in faults(track, thorough=False) if _situation(track, it.begins)[1] in wanted]
+    sites = sorted({call.site for call in track.calls if _situation(track, call.records)[1] in wanted})
     points = []
     for first in singles:
         (fault,) = first.faults
@@ -139,6 +151,7 @@ def pairs(track: Track, cluster: Cluster) -> list[Point]:
                         f"{first.where}; then {site}: {ways[0].value}",
                         faults=(fault, second),
                         stands_for=first.stands_for * len(ways),
+                        begins=first.begins,
                     )
                 )
     return points
@@ -161,7 +174,7 @@ def recoveries(crash: Point, track: Track) -> list[Point]:
                 recover_faults=(Fault(ways[0], call.index, call.site),),
                 stands_for=1,
             )
-            points.setdefault((_situation(track, call)[0], call.site, ways), point)
+            points.setdefault((_situation(track, call.records)[0], call.site, ways), point)
     return list(points.values())
 
 
@@ -179,13 +192,18 @@ def classes(site: str) -> list[tuple[Way, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _situation(track: Track, call: Call) -> tuple[int, str | None, str]:
-    """Where the run stands at a call: the number of telling records, the node in hand, and words for people."""
-    telling = [i for i in range(call.records) if track.types[i] not in QUIET]
+def _situation(track: Track, records: int) -> tuple[int, str | None, str]:
+    """Where a run with so many records stands: the number of telling ones, the node in hand, and words for people."""
+    telling = [i for i in range(records) if track.types[i] not in QUIET]
     last = telling[-1] if telling else -1
     between = not telling or track.types[last] == "node.finished"
     node = None if between else track.nodes[last]
     return len(telling), node, _after(track, last + 1)
+
+
+def _before(mark: Mark) -> int:
+    """How many records there were before what the mark is before or after."""
+    return mark.crash.index - 1 if mark.crash.kind == "record" else mark.records
 
 
 def _after(track: Track, records: int) -> str:

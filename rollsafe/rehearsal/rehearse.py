@@ -1,8 +1,9 @@
 """The rehearsal: the faultless run, then every point of it that can go wrong, each from a fresh simulated cluster."""
 
 import gc
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe, get_context
@@ -14,15 +15,13 @@ from rollsafe.model.cluster import Cluster
 from rollsafe.model.plan import PlannedStep
 from rollsafe.rehearsal import clock, points
 from rollsafe.rehearsal.miniature import opening, shorten
-from rollsafe.rehearsal.play import Execute, Played, Stage, play, trace
+from rollsafe.rehearsal.play import FAULTLESS, Execute, Played, Stage, play, trace, walk
 from rollsafe.rehearsal.points import Point, Track
 from rollsafe.rehearsal.rejoin import Crossroads
 from rollsafe.rehearsal.report import Report
 
 Progress = Callable[[int, int, str], None]  # points done, of how many, what is played now
 MakeExecute = Callable[[Cluster, tuple[PlannedStep, ...], tuple[str, ...]], Execute]  # the last: nodes to restart
-FAULTLESS = Point("faultless", "the run without a fault")
-COLLECT_EVERY = 64
 GONE_WITHIN_S = 10.0  # a process that was killed
 
 
@@ -77,7 +76,7 @@ def programme_of(piece: Piece, player: "Player") -> list[Point]:
     endpoints = [(b.name, e.url) for b in cluster.balancers for e in b.endpoints]
     crashes = points.crashes(track)
     programme = points.events(track, cluster, endpoints, thorough=thorough)
-    programme += points.faults(track, cluster, thorough=thorough)
+    programme += points.faults(track, thorough=thorough)
     programme += crashes
     for crash in points.telling(crashes, track, thorough=thorough):
         programme += points.recoveries(crash, player.recovery(crash))
@@ -107,7 +106,6 @@ class Player:
         self._stage = piece.stage()
         self.faultless, operator = trace(self._stage, FAULTLESS)
         self.track = points.track_of(operator)
-        self._done = 0
 
     def recovery(self, crash: Point) -> Track:
         """The track of the recovery after a crash."""
@@ -115,18 +113,16 @@ class Player:
         return points.track_of(operator)
 
     def play(self, point: Point) -> Played:
-        """One point. Thousands of short-lived worlds: their remains are collected now and then, all at once."""
-        self._done += 1
-        if self._done % COLLECT_EVERY == 0:
-            gc.collect()
+        """One point, from the beginning."""
         return play(self._stage, point)
 
     def play_all(self, programme: Sequence[Point], workers: int) -> Iterator[Played]:
-        """All points in their order. Raises RehearsalBroke where a worker process is gone."""
-        if workers <= 1:
-            yield from map(self.play, programme)
-            return
+        """All points, in the order in which they leave the faultless run, and each played from there only.
+
+        Raises RehearsalBroke where a worker process is gone.
+        """
         clock.dismiss()
+        programme = sorted(programme, key=self._station)
         pipes: list[Connection] = []
         processes = [self._worker(programme[first::workers], pipes) for first in range(workers)]
         try:
@@ -134,8 +130,7 @@ class Player:
                 yield _take(pipes[index % workers])
         finally:
             for process in processes:
-                process.kill()  # it holds nothing but memory, and no handler that it was forked with hears this
-                process.join(GONE_WITHIN_S)
+                _end(process)
             for pipe in pipes:
                 pipe.close()
 
@@ -151,16 +146,56 @@ class Player:
     def _work(self, share: Sequence[Point], to: Connection, others: Sequence[Connection]) -> None:
         for other in others:
             other.close()
+        os.setpgid(0, 0)  # with the children that it forks it is a group, which ends as one
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever reads the results ends this process,
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # and no handler of its own tells that as an interruption
-        gc.disable()
-        with suppress(BrokenPipeError):
-            for point in share:
-                try:
-                    to.send(self.play(point))
-                except Exception as error:  # noqa: BLE001 - a defect of the simulation: told where it is heard
-                    to.send(f"{point.where}: {error!r}")
-                    return
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # each point's remains go with its process
+        by_station: dict[int, list[Point]] = {}
+        for point in share:
+            by_station.setdefault(self._station(point), []).append(point)
+        _play_share(self._stage, by_station, to)
+
+    def _station(self, point: Point) -> int:
+        return self.track.station(point.begins)
+
+
+def _play_share(stage: Stage, by_station: Mapping[int, Sequence[Point]], to: Connection) -> None:
+    """Returns in the worker; its children tell what they played, and end here."""
+    taken_up: Point | None = None
+
+    def fork(point: Point) -> bool:
+        nonlocal taken_up
+        clock.dismiss()
+        child = os.fork()
+        if child and os.waitpid(child, 0)[1]:
+            os._exit(1)  # it broke; whoever reads the results is told by the end of the pipe
+        taken_up = None if child else point
+        return not child
+
+    told: Played | str
+    try:
+        told = walk(stage, by_station, fork)
+    except Exception as error:
+        if taken_up is None:
+            raise
+        told = f"{taken_up.where}: {error!r}"  # a defect of the simulation: told where it is heard
+    if taken_up is None:
+        return
+    with suppress(BrokenPipeError):
+        to.send(told)
+        os._exit(0)
+    os._exit(1)
+
+
+def _end(process: ForkProcess) -> None:
+    """It holds nothing but memory, and no handler that it was forked with hears this."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its children, too
+    process.kill()
+    process.join(GONE_WITHIN_S)
 
 
 def _take(pipe: Connection) -> Played:

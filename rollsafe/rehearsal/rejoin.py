@@ -1,7 +1,8 @@
 """When a run that met a fault stands again where the faultless run stood, its future is known: it need not be played.
 
-Looked at between two nodes only, where everything is at rest: the run's folded state (without its times), every member,
-every JVM and every claim must be the same, and no fault may be left over.
+Looked at between two nodes, where everything is at rest; where only a question got no answer, at every sign of progress
+once all was asked again. The run's folded state (without its times), every member, every JVM and every claim must be
+the same, and no fault may be left over.
 """
 
 from collections.abc import Hashable, Mapping
@@ -11,8 +12,12 @@ from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.record import Record
 from rollsafe.planner.fold import fold
 from rollsafe.planner.state import NodeState
-from rollsafe.rehearsal.operator import Operator
+from rollsafe.rehearsal.operator import EFFECTS, Operator
 from rollsafe.rehearsal.world import SimWorld
+
+BETWEEN = "node.finished"
+SIGNS = frozenset({BETWEEN, "claim.made", "claim.changed", "step.finished", "write.done", "restart.begun"})
+ASKED_AGAIN_S = 1.0  # virtual; a rehearsed run looks four times as often
 
 TIMES = frozenset(field.name for field in fields(NodeState) if field.name.endswith("_s")) | {"found", "wrote", "drains"}
 TIMED = frozenset({"healthy_s", "ready_s", "gates_closed_s"})  # of these, whether they are set matters
@@ -25,22 +30,38 @@ class Rejoined(BaseException):
 
 
 class Crossroads:
-    """Remembers the faultless run between its nodes, and recognizes it."""
+    """Remembers the faultless run at its signs of progress, and recognizes it."""
 
     def __init__(self) -> None:
-        self.known: dict[str | None, Signature] = {}
+        self.known: dict[tuple[int, str, str | None], Signature] = {}
+        self.asked: Mapping[Hashable, int] = {}
 
     def remember(self, sim: SimWorld, operator: Operator, record: Record) -> None:
         """The faultless run's hook."""
-        if record.type == "node.finished":
-            self.known[record.node] = signature(sim, operator)
+        self.asked = operator.asked
+        if record.type in SIGNS:
+            self.known[_where(operator, record)] = signature(sim, operator)
 
     def recognize(self, sim: SimWorld, operator: Operator, record: Record) -> None:
         """Another run's hook. Raises Rejoined."""
-        if record.type != "node.finished" or any(fault.times for fault in operator.faults):
+        if record.type not in SIGNS or any(fault.times for fault in operator.faults):
             return
-        if self.known.get(record.node) == signature(sim, operator):
+        if record.type != BETWEEN and not _only_a_question_failed(operator):
+            return
+        if any(self.asked.get(key, 0) > 1 for key in operator.left_over()):
+            return  # what was asked again and again will be asked again, and get that old answer
+        if self.known.get(_where(operator, record)) == signature(sim, operator):
             raise Rejoined(record.node)
+
+
+def _where(operator: Operator, record: Record) -> tuple[int, str, str | None]:
+    return sum(one.type in SIGNS for one in operator.records), record.type, record.node
+
+
+def _only_a_question_failed(operator: Operator) -> bool:
+    """Nothing in the cluster came of it, and all was asked again since."""
+    asked = all(fault.site.partition(" ")[0] not in EFFECTS for fault in operator.faults)
+    return asked and operator.clock.timeline.now - operator.odd_s >= ASKED_AGAIN_S
 
 
 def signature(sim: SimWorld, operator: Operator) -> Signature:

@@ -18,7 +18,7 @@ from rollsafe.planner.state import NodeState, Restart
 from rollsafe.rehearsal import points
 from rollsafe.rehearsal.faults import SINGLE_WAYS, CrashPoint, Fault, Way
 from rollsafe.rehearsal.happen import Event
-from rollsafe.rehearsal.play import Played, Stage, play, trace
+from rollsafe.rehearsal.play import Played, Stage, _Actors, play, trace
 from rollsafe.rehearsal.points import Point
 from rollsafe.rehearsal.rehearse import FAULTLESS, Piece, Player, RehearsalBroke, programme_of, rehearse
 from rollsafe.rehearsal.report import Report
@@ -51,7 +51,7 @@ def test_the_points_are_a_crash_before_and_after_each_record_and_effect(player: 
     assert sum(point.stands_for for point in crashes) == 2 * (records + effects)
 
 
-def test_every_call_of_the_first_node_fails_in_every_way(player: Player, programme: list[Point]) -> None:
+def test_every_call_of_every_node_fails_in_every_way(player: Player, programme: list[Point]) -> None:
     hands = {"balancer.read", "balancer.write", "claim.read", "claim.swap", "check", "restarter.begin"}
     hands |= {"restarter.identity", "restarter.progress", "claim.create"}
     for kind in hands:
@@ -61,8 +61,15 @@ def test_every_call_of_the_first_node_fails_in_every_way(player: Player, program
         assert len(played) >= len(points.classes(f"{kind} x"))
 
 
-def test_thorough_plays_every_call_of_every_node_and_pairs_of_faults(player: Player) -> None:
-    singles = points.faults(player.track, PIECE.cluster, thorough=True)
+def test_the_points_of_the_calls_stand_for_every_call_of_the_run(player: Player, programme: list[Point]) -> None:
+    singles = [point for point in programme if point.kind == "fault"]
+    assert sum(point.stands_for for point in singles) == len(player.track.calls) * len(SINGLE_WAYS)
+    for node in ("n1", "n2", "n3"):
+        assert any(f"after write.intent of {node}" in point.where for point in singles), node
+
+
+def test_thorough_plays_every_look_of_every_wait_and_pairs_of_faults(player: Player) -> None:
+    singles = points.faults(player.track, thorough=True)
     assert sum(point.stands_for for point in singles) == len(player.track.calls) * len(SINGLE_WAYS)
     pairs = points.pairs(player.track, PIECE.cluster)
     assert len(pairs) > 5_000
@@ -87,8 +94,40 @@ def test_several_processes_find_what_one_finds(player: Player, programme: list[P
     assert list(player.play_all(share, 2)) == list(player.play_all(share, 1))
 
 
+def test_what_is_played_from_where_it_begins_ends_as_if_played_from_the_beginning(
+    player: Player, programme: list[Point]
+) -> None:
+    for told in player.play_all(programme[::40], 2):
+        whole = player.play(told.point)
+        for one in (told, whole):  # when a slow answer comes near, questions are asked aside, and a moment later
+            one.calls = one.records = 0
+        assert replace(told, message="") == replace(whole, message=""), told.point.where
+        assert told.message.split(":")[0] == whole.message.split(":")[0]
+
+
+def test_a_point_begins_before_its_fault(player: Player, programme: list[Point]) -> None:
+    for point in programme:
+        met = player.track.station(point.begins)
+        assert met in player.track.stations
+        assert all(fault.at > sum(c.records < met for c in player.track.calls) for fault in point.faults[:1])
+        if point.crash is not None and point.crash.kind == "record":
+            assert met < point.crash.index
+    assert len({player.track.station(point.begins) for point in programme}) > 50
+
+
+def instead_of_any_point(monkeypatch: Patch, do: Callable[[Point], None]) -> None:
+    take_up = _Actors.take_up
+
+    def taken_up(self: _Actors, point: Point) -> None:
+        take_up(self, point)
+        if point is not FAULTLESS:
+            do(point)
+
+    monkeypatch.setattr(_Actors, "take_up", taken_up)
+
+
 def test_a_process_that_is_killed_is_told_and_does_not_hang(player: Player, programme: list[Point], monkeypatch: Patch):
-    monkeypatch.setattr(Player, "play", lambda _self, _point: os.kill(os.getpid(), signal.SIGKILL))
+    instead_of_any_point(monkeypatch, lambda _point: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(RehearsalBroke, match="Nothing real was touched"):
         list(player.play_all(programme[:4], 2))
 
@@ -96,10 +135,10 @@ def test_a_process_that_is_killed_is_told_and_does_not_hang(player: Player, prog
 def test_a_defect_of_the_simulation_is_told_with_its_point(
     player: Player, programme: list[Point], monkeypatch: Patch
 ) -> None:
-    def stumble(_self: Player, point: Point) -> Played:
+    def stumble(point: Point) -> None:
         raise KeyError(point.kind)
 
-    monkeypatch.setattr(Player, "play", stumble)
+    instead_of_any_point(monkeypatch, stumble)
     with pytest.raises(RehearsalBroke, match=r"defect of the simulation.*KeyError"):
         list(player.play_all(programme[:4], 2))
 
