@@ -44,24 +44,24 @@ class Mark:
 
 
 class Slot:
-    """One question under way in a thread of its own."""
+    """One question that is asked aside."""
 
-    def __init__(self) -> None:
+    def __init__(self, question: Callable[[], Any]) -> None:
         self.done = False
+        self._question = question
         self._answer: Any = None
         self._error: BaseException | None = None
 
-    def job(self, question: Callable[[], Any]) -> Callable[[], None]:
+    def ask(self) -> None:
         """Ask, and keep what comes of it."""
+        try:
+            self._answer = self._question()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is taken, Crash too
+            self._error = error
 
-        def ask() -> None:
-            try:
-                self._answer = question()
-            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is taken, Crash too
-                self._error = error
-            self.done = True
-
-        return ask
+    def finish(self) -> None:
+        """The answer is there."""
+        self.done = True
 
     def get(self) -> Any:
         """The answer. Raises what the question raised."""
@@ -102,6 +102,7 @@ class Operator:
     hooks: list[Callable[[Call], None]] = field(default_factory=list)
     calm: Callable[[], bool] = lambda: True  # is nothing in the cluster slow just now?
     _inline_s: float | None = None  # set while one of several questions is asked and time stands still
+    _turn: list[Slot] | None = None  # set while it may step aside: the questions that come after it
     _under_way: dict[Any, "Slot"] = field(default_factory=dict)
     _beating: bool = False
 
@@ -166,6 +167,8 @@ class Operator:
         """Time that this process spends."""
         if self._inline_s is None:
             self.clock.timeline.pass_time(seconds)
+        elif self._turn is not None and seconds > CALL_S:
+            self._step_aside(seconds)
         else:
             self._inline_s += seconds
 
@@ -176,18 +179,17 @@ class Operator:
         return inline_s if inline_s is not None and inline_s > INLINE_S else 0.0
 
     def gather(self, questions: Mapping[K, Callable[[], T]], within_s: float) -> dict[K, T]:
-        """ports.Gather. Where every call takes its usual moment, one after the other and then the time that the
-        slowest took; where one may wait, each in a thread of its own. A late answer comes with a later call.
+        """ports.Gather. All begin at once: one after the other while time stands still, and then the time passes that
+        the slowest took. Where one may have to wait, they are asked aside. A late answer comes with a later call.
         """
         if self.trace:
             self.asked.update(questions.keys())
         if self._inline_s is not None or (not self._under_way and self._calm(len(questions))):
             return self._one_by_one(questions)
         timeline = self.clock.timeline
-        for key, question in questions.items():
-            if key not in self._under_way:
-                slot = self._under_way[key] = Slot()
-                timeline.spawn(slot.job(question))
+        fresh = {key: Slot(question) for key, question in questions.items() if key not in self._under_way}
+        self._under_way |= fresh
+        timeline.spawn(lambda: self._ask_in_turn(list(fresh.values())))
         until, step = timeline.now + within_s, CALL_S
         while timeline.now < until and any(not self._under_way[key].done for key in questions):
             timeline.pass_time(min(step, until - timeline.now))
@@ -216,12 +218,39 @@ class Operator:
 
     def inline(self, question: Callable[[], T]) -> tuple[T, float]:
         """Ask while time stands still; the answer, and how long it would have taken."""
-        outer, self._inline_s = self._inline_s, 0.0
+        outer, turn = self._inline_s, self._turn
+        self._inline_s, self._turn = 0.0, None
         try:
             answer = question()
             return answer, self._inline_s
         finally:
-            self._inline_s = outer
+            self._inline_s, self._turn = outer, turn
+
+    def _ask_in_turn(self, slots: list[Slot]) -> None:
+        """Ask one after the other while time stands still. One that has to wait steps aside."""
+        while slots:
+            slot = slots.pop(0)
+            self._inline_s, self._turn = 0.0, slots
+            slot.ask()
+            took_s = self._end_turn()
+            if took_s is None:  # it stepped aside, and the others went on long ago
+                slot.finish()
+                return
+            self.clock.timeline.after(took_s, slot.finish)
+
+    def _end_turn(self) -> float | None:
+        took_s, self._inline_s, self._turn = self._inline_s, None, None
+        return took_s
+
+    def _step_aside(self, seconds: float) -> None:
+        """This question waits on the timeline, like everybody; the next ones are asked by another thread."""
+        assert self._inline_s is not None
+        assert self._turn is not None
+        took_s, others = self._inline_s, self._turn
+        self._inline_s = self._turn = None
+        if others:
+            self.clock.timeline.spawn(lambda: self._ask_in_turn(others))
+        self.clock.timeline.pass_time(took_s + seconds)
 
     def _calm(self, questions: int) -> bool:
         """Will the next calls all take their usual moment?"""
@@ -280,6 +309,8 @@ class Operator:
         return self.clock.timeline.now < self.stopped_until
 
     def _stand_still(self) -> None:
+        if self.paused and self._turn is not None:
+            self._step_aside(0.0)
         while self.paused:
             self.clock.timeline.pass_time(self.stopped_until - self.clock.timeline.now)
 

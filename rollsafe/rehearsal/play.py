@@ -142,7 +142,11 @@ def walk(stage: Stage, points: Mapping[int, Sequence[Point]], fork: Callable[[Po
     actors = _Actors(stage)
 
     def stop_over(_record: Record | None = None) -> None:
-        for point in points.get(len(actors.first.records), ()) if actors.point is FAULTLESS else ():
+        if actors.point is not FAULTLESS:
+            return
+        if stage.crossroads is not None:
+            stage.crossroads.follow(actors.first)
+        for point in points.get(len(actors.first.records), ()):
             if fork(point):
                 actors.take_up(point)
                 actors.rejoin()

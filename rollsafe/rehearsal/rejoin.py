@@ -11,7 +11,7 @@ from dataclasses import fields
 from rollsafe.model.claim import ClaimRecord
 from rollsafe.model.record import Record
 from rollsafe.planner.fold import fold
-from rollsafe.planner.state import NodeState
+from rollsafe.planner.state import NodeState, RunState
 from rollsafe.rehearsal.operator import EFFECTS, Operator
 from rollsafe.rehearsal.world import SimWorld
 
@@ -35,12 +35,22 @@ class Crossroads:
     def __init__(self) -> None:
         self.known: dict[tuple[int, str, str | None], Signature] = {}
         self.asked: Mapping[Hashable, int] = {}
+        self._followed: tuple[Operator | None, int, RunState] = None, 0, RunState()
+
+    def follow(self, operator: Operator) -> RunState:
+        """The folded state of this operator's run. Called again and again, it costs but the new records."""
+        whom, known, state = self._followed
+        if whom is not operator:
+            known, state = 0, RunState()
+        state = fold(operator.records[known:], state)
+        self._followed = operator, len(operator.records), state
+        return state
 
     def remember(self, sim: SimWorld, operator: Operator, record: Record) -> None:
         """The faultless run's hook."""
         self.asked = operator.asked
         if record.type in SIGNS:
-            self.known[_where(operator, record)] = signature(sim, operator)
+            self.known[_where(operator, record)] = signature(sim, operator, self.follow(operator))
 
     def recognize(self, sim: SimWorld, operator: Operator, record: Record) -> None:
         """Another run's hook. Raises Rejoined."""
@@ -50,7 +60,7 @@ class Crossroads:
             return
         if any(self.asked.get(key, 0) > 1 for key in operator.left_over()):
             return  # what was asked again and again will be asked again, and get that old answer
-        if self.known.get(_where(operator, record)) == signature(sim, operator):
+        if self.known.get(_where(operator, record)) == signature(sim, operator, self.follow(operator)):
             raise Rejoined(record.node)
 
 
@@ -64,9 +74,8 @@ def _only_a_question_failed(operator: Operator) -> bool:
     return asked and operator.clock.timeline.now - operator.odd_s >= ASKED_AGAIN_S
 
 
-def signature(sim: SimWorld, operator: Operator) -> Signature:
+def signature(sim: SimWorld, operator: Operator, state: RunState) -> Signature:
     """Everything that the future of a run depends on, but for moments in time."""
-    state = fold(operator.records)
     nodes = tuple((name, _node(node)) for name, node in state.nodes.items())
     run = (state.mode, state.in_hand, state.halt is None, state.gates_closed_s is None, state.finished)
     seats = tuple(

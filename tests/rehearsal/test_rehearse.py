@@ -105,6 +105,18 @@ def test_what_is_played_from_where_it_begins_ends_as_if_played_from_the_beginnin
         assert told.message.split(":")[0] == whole.message.split(":")[0]
 
 
+def test_what_rejoins_the_faultless_run_ends_as_that_does_when_played_to_its_end(
+    player: Player, programme: list[Point]
+) -> None:
+    whole = stage_of()
+    rejoined = [told.point for told in player.play_all(programme[7::50], 2) if told.rejoined]
+    assert len(rejoined) > 5
+    for point in rejoined:
+        played = play(whole, point)
+        assert (played.run_exit, played.as_found, played.violations, played.cut) == (0, True, [], {}), point.where
+        assert played.least == player.faultless.least, point.where
+
+
 def test_a_point_begins_before_its_fault(player: Player, programme: list[Point]) -> None:
     for point in programme:
         met = player.track.station(point.begins)
