@@ -1,26 +1,23 @@
 """One operator's machine: its clock, its calls over the ports (each may fail or be its last), and its journal."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rollsafe.errors import Effect, PortError
 from rollsafe.model.claim import Token
 from rollsafe.model.reading import PoolReading
 from rollsafe.model.record import Record
+from rollsafe.rehearsal.asking import CALL_S, Asking
 from rollsafe.rehearsal.clock import START, Timeline
 from rollsafe.rehearsal.faults import TOLD, Crash, CrashPoint, Endless, Fault, Told, Way
 
-K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 EFFECTS = frozenset({"balancer.write", "claim.create", "claim.swap", "restarter.begin"})
-CALL_S = 0.01  # what a call that meets no fault takes
 LONGEST_S = 4 * 3600.0  # of simulated time; with the short times of a rehearsal a command that takes longer never ends
 CALLS_AT_MOST = 50_000  # of one command: a long one makes some thousands
-INLINE_S = 0.5  # a question that takes longer must see its own clock move
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +40,6 @@ class Mark:
     at_s: float
 
 
-class Slot:
-    """One question that is asked aside."""
-
-    def __init__(self, question: Callable[[], Any]) -> None:
-        self.done = False
-        self._question = question
-        self._answer: Any = None
-        self._error: BaseException | None = None
-
-    def ask(self) -> None:
-        """Ask, and keep what comes of it."""
-        try:
-            self._answer = self._question()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is taken, Crash too
-            self._error = error
-
-    def finish(self) -> None:
-        """The answer is there."""
-        self.done = True
-
-    def get(self) -> Any:
-        """The answer. Raises what the question raised."""
-        if self._error is not None:
-            raise self._error
-        return self._answer
-
-
 @dataclass(slots=True)
 class Operator:
     """Everything that belongs to one process of rollsafe and dies with it."""
@@ -85,7 +55,6 @@ class Operator:
     calls: int = 0
     effects: int = 0
     done: int = 0  # effects that took place
-    asked: Counter[Hashable] = field(default_factory=Counter)  # over `gather`
     marks: list[Mark] = field(default_factory=list)  # where it could have died
     log: list[Call] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -95,16 +64,16 @@ class Operator:
     token: Token | None = None  # what it wrote into a claim last
     stopped_until: float = 0.0
     endless: str = ""  # it was found to go on and on
-    odd_s: float = 0.0  # when a call failed last, or questions were asked aside
     late: bool = False  # what happens now was sent long ago: it can't wait
     paused_in_call: bool = False  # this very call was stopped between its last look and its effect
     listeners: list[Callable[[Record], None]] = field(default_factory=list)
     hooks: list[Callable[[Call], None]] = field(default_factory=list)
     calm: Callable[[], bool] = lambda: True  # is nothing in the cluster slow just now?
-    _inline_s: float | None = None  # set while one of several questions is asked and time stands still
-    _turn: list[Slot] | None = None  # set while it may step aside: the questions that come after it
-    _under_way: dict[Any, "Slot"] = field(default_factory=dict)
+    asking: Asking = field(init=False)
     _beating: bool = False
+
+    def __post_init__(self) -> None:
+        self.asking = Asking(self.clock.timeline, self._calm, self.alive)
 
     def call(
         self,
@@ -165,92 +134,12 @@ class Operator:
 
     def pass_time(self, seconds: float) -> None:
         """Time that this process spends."""
-        if self._inline_s is None:
-            self.clock.timeline.pass_time(seconds)
-        elif self._turn is not None and seconds > CALL_S:
-            self._step_aside(seconds)
-        else:
-            self._inline_s += seconds
+        self.asking.pass_time(seconds)
 
     @property
     def aside_s(self) -> float:
-        """How far the clock of a question that is asked inline is ahead; only where it waits, which is rare."""
-        inline_s = self._inline_s
-        return inline_s if inline_s is not None and inline_s > INLINE_S else 0.0
-
-    def gather(self, questions: Mapping[K, Callable[[], T]], within_s: float) -> dict[K, T]:
-        """ports.Gather. All begin at once: one after the other while time stands still, and then the time passes that
-        the slowest took. Where one may have to wait, they are asked aside. A late answer comes with a later call.
-        """
-        if self.trace:
-            self.asked.update(questions.keys())
-        if self._inline_s is not None or (not self._under_way and self._calm(len(questions))):
-            return self._one_by_one(questions)
-        timeline = self.clock.timeline
-        fresh = {key: Slot(question) for key, question in questions.items() if key not in self._under_way}
-        self._under_way |= fresh
-        timeline.spawn(lambda: self._ask_in_turn(list(fresh.values())))
-        until, step = timeline.now + within_s, CALL_S
-        while timeline.now < until and any(not self._under_way[key].done for key in questions):
-            timeline.pass_time(min(step, until - timeline.now))
-            step = min(step * 1.2, 0.25)
-            self.alive()
-        self.odd_s = timeline.now
-        done = [key for key in questions if self._under_way[key].done]
-        return {key: self._under_way.pop(key).get() for key in done}
-
-    def quiet(self) -> bool:
-        """Is no question under way?"""
-        return all(slot.done for slot in self._under_way.values()) and not self._beating
-
-    def left_over(self) -> Collection[Hashable]:
-        """The questions whose answer came too late, and waits for a later call that asks the same."""
-        return self._under_way.keys()
-
-    def _one_by_one(self, questions: Mapping[K, Callable[[], T]]) -> dict[K, T]:
-        longest, answers = 0.0, {}
-        for key, question in questions.items():
-            answers[key], took = self.inline(question)
-            longest = max(longest, took)
-        self.pass_time(longest)
-        self.alive()
-        return answers
-
-    def inline(self, question: Callable[[], T]) -> tuple[T, float]:
-        """Ask while time stands still; the answer, and how long it would have taken."""
-        outer, turn = self._inline_s, self._turn
-        self._inline_s, self._turn = 0.0, None
-        try:
-            answer = question()
-            return answer, self._inline_s
-        finally:
-            self._inline_s, self._turn = outer, turn
-
-    def _ask_in_turn(self, slots: list[Slot]) -> None:
-        """Ask one after the other while time stands still. One that has to wait steps aside."""
-        while slots:
-            slot = slots.pop(0)
-            self._inline_s, self._turn = 0.0, slots
-            slot.ask()
-            took_s = self._end_turn()
-            if took_s is None:  # it stepped aside, and the others went on long ago
-                slot.finish()
-                return
-            self.clock.timeline.after(took_s, slot.finish)
-
-    def _end_turn(self) -> float | None:
-        took_s, self._inline_s, self._turn = self._inline_s, None, None
-        return took_s
-
-    def _step_aside(self, seconds: float) -> None:
-        """This question waits on the timeline, like everybody; the next ones are asked by another thread."""
-        assert self._inline_s is not None
-        assert self._turn is not None
-        took_s, others = self._inline_s, self._turn
-        self._inline_s = self._turn = None
-        if others:
-            self.clock.timeline.spawn(lambda: self._ask_in_turn(others))
-        self.clock.timeline.pass_time(took_s + seconds)
+        """How far the clock of a question is ahead of the timeline."""
+        return self.asking.ahead_s
 
     def _calm(self, questions: int) -> bool:
         """Will the next calls all take their usual moment?"""
@@ -259,12 +148,16 @@ class Operator:
             return False
         return not any(index <= soon for index in self.pauses) and self.calm()
 
+    def quiet(self) -> bool:
+        """Is no question and no beat under way?"""
+        return self.asking.answered and not self._beating
+
     def beat(self, beat: Callable[[], None]) -> None:
         """Call the heart's beat: it never holds up anything else."""
         if self.dead or self.paused or self._beating:
             return
-        if not self._under_way and self._calm(8):
-            self._beat(lambda: self.inline(beat))
+        if self.asking.idle and self._calm(8):
+            self._beat(lambda: self.asking.inline(beat))
         else:
             self._beating = True
             self.clock.timeline.spawn(lambda: self._beat(beat))
@@ -309,15 +202,15 @@ class Operator:
         return self.clock.timeline.now < self.stopped_until
 
     def _stand_still(self) -> None:
-        if self.paused and self._turn is not None:
-            self._step_aside(0.0)
+        if self.paused:
+            self.asking.let_others_go_on()
         while self.paused:
             self.clock.timeline.pass_time(self.stopped_until - self.clock.timeline.now)
 
     def _told(self, site: str) -> tuple[Way, Told] | None:
         for fault in self.faults:
             if fault.strikes(self.calls, site):
-                self.odd_s = self.clock.timeline.now
+                self.asking.odd_s = self.clock.timeline.now
                 return fault.way, TOLD[fault.way]
         return None
 
@@ -368,7 +261,7 @@ class Operator:
             self.clock.timeline.after(timeout_s + 3.0, lambda: self._late(do))
         self.pass_time(told.waits * timeout_s)
         self._after(kind, answer)
-        self.odd_s = self.clock.timeline.now
+        self.asking.odd_s = self.clock.timeline.now
         raise error(f"{site}: {told.words}", effect=told.effect or Effect.UNKNOWN)
 
     def _late(self, do: Callable[[], object]) -> None:

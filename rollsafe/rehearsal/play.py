@@ -1,6 +1,7 @@
 """Play one point: the run with its crash or fault, then recover from another machine, then recover once more."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -88,6 +89,7 @@ class _Actors:
         """Keep the track of the run; where it is the faultless one, others may rejoin it."""
         self.first.trace = True
         if (road := self.stage.crossroads) is not None and self.point is FAULTLESS:
+            road.asked = self.first.asking.asked = Counter()
             self.first.listeners.append(lambda record: road.remember(self.sim, self.first, record))
 
     def rejoin(self) -> None:

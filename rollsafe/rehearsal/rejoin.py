@@ -34,7 +34,7 @@ class Crossroads:
 
     def __init__(self) -> None:
         self.known: dict[tuple[int, str, str | None], Signature] = {}
-        self.asked: Mapping[Hashable, int] = {}
+        self.asked: Mapping[Hashable, int] = {}  # how often each question was asked in all
         self._followed: tuple[Operator | None, int, RunState] = None, 0, RunState()
 
     def follow(self, operator: Operator) -> RunState:
@@ -48,7 +48,6 @@ class Crossroads:
 
     def remember(self, sim: SimWorld, operator: Operator, record: Record) -> None:
         """The faultless run's hook."""
-        self.asked = operator.asked
         if record.type in SIGNS:
             self.known[_where(operator, record)] = signature(sim, operator, self.follow(operator))
 
@@ -58,7 +57,7 @@ class Crossroads:
             return
         if record.type != BETWEEN and not _only_a_question_failed(operator):
             return
-        if any(self.asked.get(key, 0) > 1 for key in operator.left_over()):
+        if any(self.asked.get(key, 0) > 1 for key in operator.asking.left_over):
             return  # what was asked again and again will be asked again, and get that old answer
         if self.known.get(_where(operator, record)) == signature(sim, operator, self.follow(operator)):
             raise Rejoined(record.node)
@@ -71,7 +70,7 @@ def _where(operator: Operator, record: Record) -> tuple[int, str, str | None]:
 def _only_a_question_failed(operator: Operator) -> bool:
     """Nothing in the cluster came of it, and all was asked again since."""
     asked = all(fault.site.partition(" ")[0] not in EFFECTS for fault in operator.faults)
-    return asked and operator.clock.timeline.now - operator.odd_s >= ASKED_AGAIN_S
+    return asked and operator.clock.timeline.now - operator.asking.odd_s >= ASKED_AGAIN_S
 
 
 def signature(sim: SimWorld, operator: Operator, state: RunState) -> Signature:

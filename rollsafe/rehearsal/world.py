@@ -67,7 +67,7 @@ class SimWorld:
             probes=probes,
             watch=SimWatch(probes, operator),
             clock=clock,
-            gather=operator.gather,
+            gather=operator.asking.gather,
             heart=SimHeart(operator),
         )
 
