@@ -86,6 +86,7 @@ WHOLE_LATER = {
     # the nodes, the processes, what may go wrong, and how many states there are at least
     "a run and two recovers, one fault": (TWO, (RUN, TAKE, AGAIN), Limits(faults=1), 20_000_000),
     "a run and two recovers, one stop": (TWO, (RUN, TAKE, AGAIN), Limits(stops=1), 10_000_000),
+    "two runs and a recover, one fault": (TWO, (RUN, OTHER, TAKE), Limits(faults=1), 20_000_000),
     "two runs and a recover, one stop": (TWO, (RUN, OTHER, TAKE), Limits(stops=1), 8_000_000),
     "two runs and two takeovers": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(), 40_000_000),
     "one node, two runs and two takeovers, one fault": (ONE, (RUN, RIVAL, TAKE, AGAIN), Limits(faults=1), 5_000_000),
@@ -109,7 +110,6 @@ SOAK = {
     # the nodes, the processes, what may go wrong
     "two runs and two takeovers, one fault": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(faults=1)),
     "two runs and two takeovers, one stop": (TWO, (RUN, OTHER, TAKE, AGAIN), Limits(stops=1)),
-    "two runs and a recover, one fault": (TWO, (RUN, OTHER, TAKE), Limits(faults=1)),
     "a run, a recover and a resume": (TWO, (BOTH, TAKE, RESUME), Limits()),
     "a run, a recover and a resume, one stop": (TWO, (BOTH, TAKE, RESUME), Limits(stops=1)),
     "a run and a resume, one fault and one stop": (TWO, (BOTH, RESUME), Limits(faults=1, stops=1)),
