@@ -1,5 +1,8 @@
 """The simulated cluster behaves as the real one does, seen through the ports."""
 
+import threading
+from functools import partial
+
 import pytest
 
 from rollsafe.errors import BalancerError, ClaimError, Effect, ShellError
@@ -7,7 +10,7 @@ from rollsafe.model.claim import ClaimRecord, Token, Who
 from rollsafe.model.reading import AdminState, Check, Found, SeatReading
 from rollsafe.model.record import Record
 from rollsafe.ports import World
-from rollsafe.rehearsal.clock import BrokenDown
+from rollsafe.rehearsal.clock import BrokenDown, dismiss
 from rollsafe.rehearsal.faults import Crash, CrashPoint, Fault, Way
 from rollsafe.rehearsal.operator import Operator
 from rollsafe.rehearsal.sample import small_cluster
@@ -252,6 +255,38 @@ def test_questions_side_by_side_take_as_long_as_the_slowest_and_a_late_answer_co
     second = world.gather({SCIM: questions[SCIM]}, 1.5)
     assert set(second) == {SCIM}
     assert operator.calls == calls
+
+
+def test_only_questions_that_wait_take_a_thread_and_they_hold_up_no_other() -> None:
+    sim = SimWorld(small_cluster(), traffic=False)
+    slow = [Fault(Way.SLOW, site="check n1 scim"), Fault(Way.TIMEOUT_BEFORE, site="check n2 scim")]
+    _, world = held(sim, faults=slow)
+    questions = {key: checks[0].check for key, checks in world.checks.items()}
+    dismiss()
+    threads = threading.active_count()
+    heard = world.gather(questions, 1.5)
+    assert set(questions) - set(heard) == {("n1", "scim"), ("n2", "scim")}
+    assert threading.active_count() == threads + 3
+    world.clock.sleep(10)
+    late = world.gather(questions, 1.5)
+    assert late["n1", "scim"].healthy
+    assert not late["n2", "scim"].healthy
+
+
+def test_a_process_that_is_stopped_in_a_question_asks_the_next_ones_when_it_is_woken() -> None:
+    sim = SimWorld(small_cluster(), traffic=False)
+    operator, world = held(sim)
+    operator.pauses[2] = 20.0
+    asked: list[tuple[str, float]] = []
+
+    def ask(name: str) -> None:
+        world.claims[name].read()
+        asked.append((name, sim.timeline.now))
+
+    world.gather({name: partial(ask, name) for name in ("n1", "n2", "n3")}, 30.0)
+    assert [name for name, _ in sorted(asked)] == ["n1", "n2", "n3"]
+    assert asked[0] == ("n1", 0.0)
+    assert all(at_s >= 20.0 for name, at_s in asked if name != "n1")
 
 
 def test_the_heart_beats_through_everything_but_a_stopped_process() -> None:
