@@ -149,14 +149,20 @@ def _well(state: RunState, node: NodeState, member: Member, seat: SeatReading, n
 
 
 def _healthy(state: RunState, node: NodeState, member: Member, now: Readings) -> bool:
-    """Is a node that we restarted well by our own check, whatever its balancer does?"""
+    """Is a node that we restarted well by our own check, whatever its balancer does? One whose stop may still come is
+    not, however well it answers."""
     health = now.health.get((node.name, member.service))
-    return _over(state, node) or (health is not None and health.healthy)
+    return _over(state, node) or (not _may_stop(node) and health is not None and health.healthy)
+
+
+def _may_stop(node: NodeState) -> bool:
+    return node.restart in (Restart.INTENT, Restart.BEGUN, Restart.UNFENCED)
 
 
 def _known_ill(state: RunState, node: NodeState, member: Member, now: Readings) -> bool:
     """Did a node that we restarted answer our own check, and is it ill?"""
-    return (node.name, member.service) in now.health and not _healthy(state, node, member, now)
+    health = now.health.get((node.name, member.service))
+    return health is not None and not health.healthy and not _over(state, node)
 
 
 def _over(state: RunState, node: NodeState) -> bool:
@@ -165,6 +171,8 @@ def _over(state: RunState, node: NodeState) -> bool:
 
 def _own(node: NodeState, member: Member, now: Readings) -> str:
     health = now.health.get((node.name, member.service))
+    if _may_stop(node) and health is not None and health.healthy:
+        return "the restart that was sent may still stop it"
     return f"{health.state if health is not None else 'no answer'} by our own check"
 
 

@@ -14,6 +14,16 @@ AFTER_THE_STOP = (
         "[a node that we stopped is not healthy, and what it served is in maint by other hands]",
     ),
     Guard(
+        "a node is out of service while the restart that was sent may still stop it",
+        "an ending that calls a node as it was found, seconds before it dies",
+        "I9",
+        P + "outcome.py",
+        "    return node.restart in (Restart.INTENT, Restart.BEGUN, Restart.UNFENCED)",
+        "    return False",
+        f"{T}test_outcome.py::test_endings"
+        "[the restart that was sent may still stop a node that somebody took out, however well it answers]",
+    ),
+    Guard(
         "identity",
         "taking `exit 0` for a restart",
         "I9",

@@ -199,6 +199,20 @@ ROWS = {
         {"a"},
         set(),
     ),
+    "the restart that was sent may still stop a node that somebody put in, however well it answers": (
+        lambda _look, story: story.drained().sent().halt("asked to stop now"),
+        "node-out",
+        30,
+        {"a"},
+        set(),
+    ),
+    "the restart that was sent may still stop a node that somebody took out, however well it answers": (
+        lambda look, story: story.drained().sent().halt("asked to stop now") and look.set("a", "scim", admin=MAINT),
+        "node-out",
+        30,
+        {"a"},
+        set(),
+    ),
     "a node that we stopped is healthy again, and what it served is in maint by other hands": (
         lambda look, story: story.back().halt("no") and look.set("a", admin=MAINT),
         "stopped",
