@@ -118,9 +118,15 @@ def test_a_claim_that_could_be_neither_made_whole_nor_removed_is_told() -> None:
 
 def test_an_ending_with_a_node_out_says_what_could_not_be_read_too() -> None:
     cluster, steps = shorten(small_cluster(nodes=2, endpoints=2), EACH_NODE)
-    sim, engine = SimWorld(cluster), Engine(cluster, steps)
+    engine = Engine(cluster, steps)
+    faultless = SimWorld(cluster)
+    before = faultless.operator()
+    before.trace = True
+    engine("run", before, faultless.world(before), "r")
+    drains_scim = next(call.index for call in before.log if call.site.startswith("balancer.write scim-lb"))
+    sim = SimWorld(cluster)
     # web is in maint already; scim's drain arrives late and nothing can be read any more
-    operator = sim.operator(faults=[Fault(Way.LATE, 49, "balancer", times=1000)])
+    operator = sim.operator(faults=[Fault(Way.LATE, drains_scim, "balancer", times=1000)])
     ended = engine("run", operator, sim.world(operator), "r")
     assert ended.exit_code == 30
     assert {entry["service"] for entry in ended.left_out} == {"web"}
