@@ -27,7 +27,7 @@ test-quick:
 test: ## all tests, on real HAProxy, Apache, OpenSSH and Chromium
 	@scripts/set-up-venv dev
 	@scripts/set-up-programs
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not soak"
+	$(BIN)/pytest -q -n 5 --dist worksteal -m "not soak"
 
 bench: ## what rollsafe costs, as ratios to a baseline of the same run
 	@scripts/set-up-venv dev

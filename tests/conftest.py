@@ -5,11 +5,14 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 REAL_PROGRAMS = {"haproxy": "haproxy", "sshd": "openssh-server", "ssh-keygen": "openssh-client", "setsid": "util-linux"}
+WAIT_LONG = ("crash", "e2e", "lab", "proof")  # folders of tests that wait for real programs, half a minute each
+COMPUTE_LONG = ("search", "rehearsal", "golden")  # folders of tests that keep a core busy for long
 ON_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 
@@ -55,14 +58,48 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ToldAtOnce(config))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Soak tests run only when they are asked for by their marker."""
-    if "soak" in (config.option.markexpr or ""):
-        return
     skipped = [item for item in items if item.get_closest_marker("soak")]
-    if skipped:
+    if skipped and "soak" not in (config.option.markexpr or ""):
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
+    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = spread(items, workers)
+
+
+def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The long tests first, so that none of them is begun when all others are done; and those that wait for real
+    programs beside those that compute. Each worker begins with one of as many equal shares, and steals afterwards."""
+    waiting: list[list[pytest.Item]] = [[] for _ in range((workers + 1) // 2)]
+    for place, item in enumerate(item for item in items if waits_long(item)):
+        waiting[place % len(waiting)].append(item)
+    computing: list[pytest.Item] = []
+    for _, module in groupby((item for item in items if not waits_long(item)), lambda item: item.path):
+        tests = list(module)
+        real = [item for item in tests if item.get_closest_marker("real")]
+        min(waiting, key=len).extend(real)
+        computing += [item for item in tests if item not in real]
+    computing.sort(key=lambda item: item.path.parent.name not in COMPUTE_LONG)
+    return shared(waiting, computing, workers)
+
+
+def waits_long(item: pytest.Item) -> bool:
+    """Does the test roll a whole cluster of real programs?"""
+    return item.path.parent.name in WAIT_LONG and item.get_closest_marker("real") is not None
+
+
+def shared(waiting: list[list[pytest.Item]], computing: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Equal shares one behind the other; each second one begins with what waits."""
+    shares: list[pytest.Item] = []
+    total = sum(map(len, waiting)) + len(computing)
+    for worker in range(workers):
+        share = [] if worker % 2 else waiting[worker // 2]
+        room = max((total - len(shares)) // (workers - worker) - len(share), 0)
+        shares += [*share, *computing[:room]]
+        computing = computing[room:]
+    return shares
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

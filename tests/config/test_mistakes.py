@@ -343,7 +343,8 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("driver", ["haproxy", "apache"])
 def test_no_address_is_valid_that_its_driver_refuses_later(tmp_path: Path, driver: str) -> None:
-    for address in ADDRESSES:
+    half = ADDRESSES[driver == "apache" :: 2]  # an odd number of each part: every pair of parts is in each half
+    for address in half:
         text = SMALL.replace("driver: haproxy", f"driver: {driver}").replace('"tcp://10.0.0.5:9999"', repr(address))
         try:
             cluster = load_inventory([write(tmp_path, text)]).cluster

@@ -21,7 +21,7 @@ from rollsafe.planner.state import Restart
 from rollsafe.rehearsal import clock
 from tests.search.windows import Outcome, Window, play, script
 
-SHORT = 250
+SHORT = 200
 FIRST = os.environ.get("ROLLSAFE_SEED")  # read here: no test sees the user's own settings
 LONG = int(os.environ.get("ROLLSAFE_WINDOWS") or 100_000)
 MAINT_BY_A_PERSON = 510613  # its node never came up, and a person had put all its members into maint meanwhile
